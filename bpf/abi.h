@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every struct, enum and constant that user space sees too. `tools/generate_abi.py` reads them back from the BTF of the
+ * compiled object and writes src/ringfence/abi/; nothing here is written a second time. No bitfields; padding has a
+ * name; fields in wire order are __be16. Enum members carry the enum's name as their prefix.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Numbers as in Cilium's events and metrics. */
+enum direction {
+	DIRECTION_INGRESS = 1,
+	DIRECTION_EGRESS = 2,
+};
+
+/* Judged in this order; a pass, or no match, goes on to the next. */
+enum tier {
+	TIER_ADMIN = 0,
+	TIER_NORMAL = 1,
+	TIER_BASELINE = 2,
+};
+
+/* What policy_key.peer is. The order is that of specificity. */
+enum peer_kind {
+	PEER_KIND_IDENTITY = 0,
+	PEER_KIND_PREFIX_CLASS = 1,
+	PEER_KIND_ANY = 2,
+};
+
+enum verdict {
+	VERDICT_ALLOW = 0,
+	VERDICT_DENY = 1,
+	VERDICT_PASS = 2,
+};
+
+/* How a packet reaches an endpoint of this host once both directions are judged. */
+enum delivery {
+	DELIVERY_STACK = 0,
+	DELIVERY_REDIRECT = 1,
+	DELIVERY_PEER = 2,
+};
+
+enum ct_status {
+	CT_STATUS_NEW = 0,
+	CT_STATUS_ESTABLISHED = 1,
+	CT_STATUS_REPLY = 2,
+	CT_STATUS_RELATED = 3,
+};
+
+/* Which packets write an event. */
+enum aggregation {
+	AGGREGATION_NONE = 0,     /* every packet */
+	AGGREGATION_VERDICTS = 1, /* every judgement and every denial, not the packets judged by the cached verdict */
+};
+
+/* Why a packet was let through or dropped. Up to 223 the numbers are Cilium's; from 224 they are ours. */
+enum reason {
+	REASON_FORWARDED = 0,
+	REASON_INVALID_SOURCE = 132,
+	REASON_POLICY_DENIED = 133, /* by the default deny of an isolated endpoint */
+	REASON_INVALID_PACKET = 134,
+	REASON_UNSUPPORTED_L3 = 139,
+	REASON_CT_INSERT_FAILED = 155,
+	REASON_INVALID_EXTENSION_HEADER = 156,
+	REASON_FRAGMENT_WITHOUT_FIRST = 175,
+	REASON_FORBIDDEN_ICMPV6 = 176,
+	REASON_POLICY_DENY_RULE = 181, /* by a deny rule */
+	REASON_VLAN = 182,
+	REASON_REVISION_MOVED = 224,   /* the policy changed at every try to judge by one revision */
+	REASON_NO_ENDPOINT = 225,      /* the interface has no endpoint record */
+	REASON_TARGET_GONE = 226,      /* the destination endpoint's interface has vanished */
+	REASON_NO_VERDICT = 227,       /* no entry matched, not even a default: the map state is incomplete */
+	REASON_WRONG_INTERFACE = 228,  /* delivered to the interface of another endpoint */
+	REASON_FRAGMENT_TRACKING = 229, /* the first fragment could not be remembered */
+};
+
+/* A value under the revision number: from_revision in the upper half, the value in the lower, written by one store
+ * and read by one load. Of two slots the one with the newest from_revision not newer than the active revision
+ * counts. 0 means "nothing here".
+ */
+typedef __u64 slot_t;
+
+/* What the policy map is asked for. A wildcard is a prefix length, never the value 0: an ICMP echo reply has type 0. */
+struct policy_key {
+	__u32 subject;    /* identity of the endpoint the rule protects */
+	__u32 peer;       /* identity or prefix class; 0 for any */
+	__u16 port;       /* host order, bits beyond the prefix are 0; the type for ICMP and ICMPv6 */
+	__u8 protocol;    /* IP protocol number; 0 where prefix is 0 */
+	__u8 prefix;      /* 0: any protocol; 8: the protocol; 8 + n: the protocol and the first n bits of the port */
+	__u8 peer_kind;   /* enum peer_kind */
+	__u8 tier;        /* enum tier */
+	__u8 direction;   /* enum direction */
+	__u8 pad;
+};
+
+/* A row of the array that policy map values number; holds rule numbers. */
+struct policy_record {
+	slot_t rule[2];
+};
+
+/* What a rule number means. Written before a revision that uses it, never changed while one is in use. */
+struct rule {
+	__u64 precedence; /* higher wins within a tier */
+	__u8 verdict;     /* enum verdict */
+	__u8 reason;      /* enum reason, for denials */
+	__u8 pad[6];
+};
+
+struct ipcache_key {
+	__u32 prefix_length; /* 32 (the family) + bits of the address */
+	__u32 family;        /* 4 or 6 */
+	__u8 address[16];    /* IPv4 in the first four bytes */
+};
+
+/* A whole address, IPv4 mapped into ::ffff:0:0/96. Looked up before the LPM trie. */
+struct ipcache_exact_key {
+	__u8 address[16];
+};
+
+/* A row of the array that ipcache values number: what is known of a prefix or address. */
+struct peer_record {
+	slot_t identity[2];
+	slot_t prefix_class[2];
+	slot_t endpoint[2]; /* row of the endpoints array, 0 for an address that is not on this host */
+	__u64 pad[2];
+};
+
+/* A workload on this host. */
+struct endpoint {
+	__u32 ifindex;      /* of the host side of its interface; 0: this row is free or its interface is gone */
+	__u32 id;           /* as people see it */
+	__u8 delivery;      /* enum delivery */
+	__u8 pad;
+	__u8 mac[6];        /* the workload's own */
+	__u8 host_mac[6];   /* the host side's */
+	__u8 pad2[10];
+};
+
+/* 5-tuple of a connection, equal for both directions: the lower (address, port) first. */
+struct ct4_key {
+	__u8 low_address[4];
+	__u8 high_address[4];
+	__be16 low_port;
+	__be16 high_port;
+	__u8 protocol;
+	__u8 echo_from_high; /* ICMP echo: which side asks; else 0 */
+	__u8 pad[2];
+};
+
+struct ct6_key {
+	__u8 low_address[16];
+	__u8 high_address[16];
+	__be16 low_port;
+	__be16 high_port;
+	__u8 protocol;
+	__u8 echo_from_high;
+	__u8 pad[2];
+};
+
+/* Bits of ct_entry.verdict's low byte. */
+enum ct_flag {
+	CT_FLAG_FROM_HIGH = 1, /* the connection was opened by the side that is high in the key */
+};
+
+/* Bits of ct_entry.state. */
+enum ct_state {
+	CT_STATE_REPLIED = 1,   /* a packet was seen against the opening direction */
+	CT_STATE_CLOSING = 2,   /* FIN or RST seen */
+	CT_STATE_RECREATED = 4, /* made by a segment without SYN */
+};
+
+/* An allowed connection. Elements of an LRU map are recycled under a reader: `verdict` and `endpoints` both carry a tag
+ * of the tuple, and nothing in an entry but `verdict`'s revision and the counters is changed once it is written.
+ */
+struct ct_entry {
+	__u64 verdict;   /* revision: 32 | tag: 24 | enum ct_flag: 8 */
+	__u64 endpoints; /* tag: 32 | destination endpoint row: 16 | source endpoint row: 16; source opened it */
+	__u32 egress_record;  /* policy records that allowed it; 0: not judged in that direction */
+	__u32 ingress_record;
+	__u32 source_identity;
+	__u32 destination_identity;
+	__u64 last_seen; /* jiffies */
+	__u64 created;   /* jiffies */
+	__u64 packets[2]; /* [0] as opened, [1] replies; plain adds, close to exact */
+	__u64 bytes[2];
+	__u8 state;         /* enum ct_state */
+	__u8 tcp_flags[2];  /* all that were seen, as opened and replies */
+	__u8 pad[5];
+};
+
+/* Where the later fragments of a datagram find the ports of the first. */
+struct fragment_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 id;
+	__u8 protocol;
+	__u8 family;
+	__u8 pad[2];
+};
+
+struct fragment {
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 pad[2];
+};
+
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Rows of the metrics array: reason * METRICS_DIRECTIONS + direction. */
+enum metrics_layout {
+	METRICS_LAYOUT_DIRECTIONS = 3,
+	METRICS_LAYOUT_ROWS = 768,
+};
+
+/* One verdict. A rule number of 0: that direction was not judged. */
+struct event {
+	__u64 time;                 /* CLOCK_MONOTONIC, ns */
+	__u8 source[16];            /* IPv4 mapped into ::ffff:0:0/96 */
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 revision;             /* that it was judged by */
+	__u32 source_identity;
+	__u32 destination_identity;
+	__u32 egress_rule;
+	__u32 ingress_rule;
+	__u32 length;               /* bytes from the IP header on */
+	__u32 ifindex;              /* where the packet was met */
+	__u16 source_endpoint;      /* rows of the endpoints array, 0: not on this host */
+	__u16 destination_endpoint;
+	__u8 family;                /* 4 or 6 */
+	__u8 protocol;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 direction;             /* of the hook and, for a policy denial, of the rule that denied */
+	__u8 verdict;               /* enum verdict */
+	__u8 reason;                /* enum reason */
+	__u8 status;                /* enum ct_status */
+	__u32 pad;
+};
+
+/* skb->mark of packets that a source's hook leaves to the stack. */
+enum mark {
+	MARK_MAGIC = 0x5F000000,
+	MARK_MAGIC_MASK = 0x7F000000,
+	MARK_ENDPOINT_MASK = 0x0000FFFF, /* row of the endpoint whose ingress was judged too; 0: egress only */
+};
