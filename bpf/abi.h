@@ -159,7 +159,8 @@ struct ct6_key {
 
 /* Bits of ct_entry.verdict's low byte. */
 enum ct_flag {
-	CT_FLAG_FROM_HIGH = 1, /* the connection was opened by the side that is high in the key */
+	CT_FLAG_FROM_HIGH = 1,    /* the connection was opened by the side that is high in the key */
+	CT_FLAG_INGRESS_ONLY = 2, /* its egress was judged by another tuple, before the stack rewrote the destination */
 };
 
 /* Bits of ct_entry.state. */
@@ -209,6 +210,12 @@ struct fragment {
 struct counter {
 	__u64 packets;
 	__u64 bytes;
+};
+
+/* Events of one CPU since the start. Written counts also pace the wake-ups of the reader. */
+struct event_tally {
+	__u64 written;
+	__u64 lost; /* the ring was full */
 };
 
 /* Rows of the metrics array: reason * METRICS_DIRECTIONS + direction. */

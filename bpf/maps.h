@@ -119,10 +119,9 @@ struct {
 	__uint(max_entries, 8388608);
 } events SEC(".maps");
 
-/* Row 0: events that found the ring full; packets lost is their count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct counter);
-} events_lost SEC(".maps");
+	__type(value, struct event_tally);
+} event_tally SEC(".maps");
