@@ -35,4 +35,4 @@ int to_endpoint(struct __sk_buff *skb)
 	return skb->len + ct_timeout_tcp + ct_timeout_tcp_syn + ct_timeout_tcp_closing;
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
