@@ -1,0 +1,62 @@
+# Ringfence. `make demo` and `make test` set up what they need; `make setup` alone does only that.
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.SILENT:
+.DELETE_ON_ERROR:
+.PHONY: setup demo test check format generate bench clean help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+OBJECT := src/ringfence/datapath/policy.bpf.o
+C_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+help:
+	echo "make setup | demo | test | check | format | generate | bench | clean"
+
+setup: $(VENV)/.installed $(OBJECT)
+
+# Debian packages, installed only where they are missing:
+#   python3-venv  makes .venv (Debian splits it from python3)
+#   libbpf1       libbpf.so.1, which loads the BPF object
+#   nftables      tests put filter rules into their own namespaces
+$(VENV)/.installed: pyproject.toml hatch_build.py
+	tools/debian-packages python3-venv libbpf1 nftables
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet -e '.[agent,dev]'
+	touch $@
+
+$(OBJECT): $(C_SOURCES) tools/compile_bpf.py | $(VENV)/.installed
+	$(PYTHON) tools/compile_bpf.py
+
+demo: setup
+	$(VENV)/bin/ringfence demo
+
+test: setup
+	$(PYTHON) -m pytest
+
+check: setup
+	$(PYTHON) -m ruff check --quiet
+	$(PYTHON) -m ruff format --quiet --check
+	$(PYTHON) -m mypy --strict --no-error-summary
+	$(VENV)/bin/lint-imports --no-logo > .import_linter.out 2>&1 || { cat .import_linter.out; exit 1; }
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES)
+	$(PYTHON) -m tools.generate_abi --check
+
+format: setup
+	$(PYTHON) -m ruff check --quiet --fix-only
+	$(PYTHON) -m ruff format --quiet
+	$(VENV)/bin/clang-format -i $(C_SOURCES)
+
+generate: setup
+	$(PYTHON) -m tools.generate_abi
+
+# Debian packages for the comparison: iperf3 sends, iptables is what others use.
+bench: setup
+	tools/debian-packages iperf3 iptables
+	$(PYTHON) -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist $(OBJECT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import_linter.out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
