@@ -1,0 +1,201 @@
+"""The caller's side of the agent's API: one method a route, over the unix socket, each answer as its shape.
+
+Errors come back as the `RingfenceError` that the agent raised, or `Unavailable` when nobody answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import httpx
+
+from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
+
+if TYPE_CHECKING:
+    from ringfence.api import shapes
+
+_NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
+_Query = Mapping[str, str | int | Sequence[str] | None]
+
+
+def default_socket(instance: str = "default") -> str:
+    """Path of an instance's socket: `RINGFENCE_SOCKET` in the environment, or the one under /run/ringfence."""
+    return os.environ.get("RINGFENCE_SOCKET") or f"/run/ringfence/{instance}/agent.sock"
+
+
+class Client:
+    """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
+
+    def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:
+        self.socket = socket or default_socket()
+        transport = httpx.HTTPTransport(uds=self.socket)
+        self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def status(self) -> shapes.Status:
+        """The agent at a glance."""
+        return cast("shapes.Status", self._call("GET", "/v1/status"))
+
+    def endpoints(self) -> list[shapes.EndpointShape]:
+        """All endpoints, by name."""
+        return cast("list[shapes.EndpointShape]", self._call("GET", "/v1/endpoints"))
+
+    def endpoint(self, name: str) -> shapes.EndpointShape:
+        """One endpoint."""
+        return cast("shapes.EndpointShape", self._call("GET", _path("endpoints", name)))
+
+    def put_endpoint(  # noqa: PLR0913 - the fields of the request, by keyword
+        self,
+        name: str,
+        *,
+        netns: str,
+        interface: str = "eth0",
+        labels: Sequence[str] = (),
+        namespace: str | None = None,
+        pod: str | None = None,
+    ) -> shapes.EndpointShape:
+        """Manage a workload, or change what is known of it. Returns once it is attached."""
+        body = {"netns": netns, "interface": interface, "labels": list(labels), "namespace": namespace, "pod": pod}
+        return cast("shapes.EndpointShape", self._call("PUT", _path("endpoints", name), body=body))
+
+    def delete_endpoint(self, name: str) -> shapes.Revision:
+        """Stop managing a workload."""
+        return cast("shapes.Revision", self._call("DELETE", _path("endpoints", name)))
+
+    def identities(self) -> list[shapes.IdentityShape]:
+        """All live identities, by number."""
+        return cast("list[shapes.IdentityShape]", self._call("GET", "/v1/identities"))
+
+    def identity(self, number: int) -> shapes.IdentityShape:
+        """One identity."""
+        return cast("shapes.IdentityShape", self._call("GET", _path("identities", str(number))))
+
+    def apply_policies(self, sources: Sequence[tuple[str, str]], origin: str | None = None) -> shapes.Applied:
+        """Add policies given as (name, text) of files. Raises `BadInput` with every problem; then nothing is applied."""
+        body = {"sources": [{"name": name, "text": text} for name, text in sources], "origin": origin}
+        return cast("shapes.Applied", self._call("POST", "/v1/policies", body=body))
+
+    def policies(self) -> list[shapes.PolicyShape]:
+        """All policies in force, without their text."""
+        return cast("list[shapes.PolicyShape]", self._call("GET", "/v1/policies"))
+
+    def policy(self, uid: str) -> shapes.PolicyShape:
+        """One policy with its text."""
+        return cast("shapes.PolicyShape", self._call("GET", _path("policies", uid)))
+
+    def delete_policies(self, uids: Sequence[str]) -> shapes.Applied:
+        """Take policies out of force, all in one commit."""
+        return cast("shapes.Applied", self._call("DELETE", "/v1/policies", body={"uids": list(uids)}))
+
+    def entries(self, subject: int | None = None, peer: int | None = None) -> list[shapes.EntryShape]:
+        """The entries of the policy map that is active in the kernel."""
+        query = {"subject": subject, "peer": peer}
+        return cast("list[shapes.EntryShape]", self._call("GET", "/v1/bpf/policy", query=query))
+
+    def set_entry(self, entry: shapes.EntryRequest) -> shapes.Revision:
+        """Set an entry by hand; it stays until it is deleted by hand."""
+        return cast("shapes.Revision", self._call("PUT", "/v1/bpf/policy", body=entry))
+
+    def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
+        """Delete an entry that was set by hand."""
+        return cast("shapes.Revision", self._call("DELETE", "/v1/bpf/policy", body=key))
+
+    def ipcache(self, address: str | None = None) -> list[shapes.IpcacheShape]:
+        """What is known of every prefix, or of the longest one that contains an address."""
+        answer = self._call("GET", "/v1/bpf/ipcache", query={"address": address})
+        return cast("list[shapes.IpcacheShape]", answer)
+
+    def connections(self) -> list[shapes.ConnectionShape]:
+        """The tracked connections."""
+        return cast("list[shapes.ConnectionShape]", self._call("GET", "/v1/bpf/ct"))
+
+    def flush_connections(self) -> shapes.Flushed:
+        """Forget every tracked connection; live ones are judged anew at their next packet."""
+        return cast("shapes.Flushed", self._call("DELETE", "/v1/bpf/ct"))
+
+    def maps(self) -> list[shapes.MapShape]:
+        """The BPF maps."""
+        return cast("list[shapes.MapShape]", self._call("GET", "/v1/bpf/maps"))
+
+    def map(self, name: str) -> shapes.MapDump:
+        """The decoded elements of one map."""
+        return cast("shapes.MapDump", self._call("GET", _path("bpf/maps", name)))
+
+    @contextmanager
+    def events(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002 - the name of the query parameter
+        from_: Sequence[str] = (),
+        to: Sequence[str] = (),
+        port: str | None = None,
+    ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost]]:
+        """Verdicts from now on. Inside the block every later event is certain to be in the stream, or counted lost."""
+        query = _given({"type": type, "from": list(from_), "to": list(to), "port": port})
+        with self._reported(), self._http.stream("GET", "/v1/events", params=query, timeout=_NO_ANSWER_EXPECTED) as got:
+            if got.is_error:
+                got.read()
+                raise _refusal(got)
+            yield self._lines(got)
+
+    def _lines(self, response: httpx.Response) -> Iterator[shapes.FlowShape | shapes.Lost]:
+        with self._reported():
+            for line in response.iter_lines():
+                if line:
+                    yield json.loads(line)
+
+    def _call(self, method: str, path: str, *, query: _Query | None = None, body: object = None) -> object:
+        with self._reported():
+            response = self._http.request(method, path, params=_given(query or {}), json=body)
+        if response.is_error:
+            raise _refusal(response)
+        return response.json()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError as error:
+            message = f"no agent answers at {self.socket}; start one with: ringfence agent"
+            raise Unavailable(message) from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"the agent at {self.socket} did not answer in time") from error
+        except httpx.TransportError as error:
+            raise Unavailable(f"the agent at {self.socket} closed the connection") from error
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join((*parts[:-1], quote(parts[-1], safe="")))
+
+
+def _given(query: _Query) -> dict[str, Any]:
+    return {key: value for key, value in query.items() if value is not None and value != []}
+
+
+def _refusal(response: httpx.Response) -> RingfenceError:
+    """The error that the agent raised, rebuilt from the answer's status and body."""
+    try:
+        document = response.json()
+        message = str(document["error"])
+    except (ValueError, KeyError, TypeError):
+        return RingfenceError(f"the agent answered {response.status_code}: {response.text[:200]}")
+    problems = tuple(Problem(**problem) for problem in document.get("problems", ()))
+    if response.status_code == httpx.codes.BAD_REQUEST:
+        return BadInput(problems) if problems else BadInput.of(message)
+    kinds: dict[int, type[RingfenceError]] = {404: NotFound, 503: Unavailable}
+    return kinds.get(response.status_code, RingfenceError)(message)

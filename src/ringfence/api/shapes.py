@@ -1,0 +1,338 @@
+"""The documents that travel over the API, each as a typed dictionary: what the server's OpenAPI is made from and what
+the client's methods return. Times are RFC 3339 texts, sizes bytes, durations what their name says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+
+class ProblemShape(TypedDict):
+    """One thing wrong with an input, and where (1-based)."""
+
+    file: str
+    line: int
+    column: int
+    found: str
+    expected: str
+    severity: str
+
+
+class ErrorShape(TypedDict):
+    """What every refused request answers."""
+
+    error: str
+    problems: list[ProblemShape]
+
+
+class EventCounts(TypedDict):
+    """Verdict events since the programs were loaded; `lost` are those that found the ring full."""
+
+    seen: int
+    lost: int
+
+
+class VerdictCounts(TypedDict):
+    """Packets since the programs were loaded."""
+
+    allowed: int
+    denied: int
+
+
+class Attachment(TypedDict):
+    """How an endpoint's interface is hooked. `programs_ok`: both programs were found there by a query just now."""
+
+    endpoint: str
+    ifindex: int
+    mechanism: str
+    programs_ok: bool
+    delivery: str
+    delivery_reason: str
+
+
+class Drops(TypedDict):
+    """Dropped packets of one reason and direction."""
+
+    reason: str
+    direction: str
+    packets: int
+    bytes: int
+
+
+class LastCommit(TypedDict):
+    """What the newest commit wrote and how long it took."""
+
+    revision: int
+    time: str
+    entries: int
+    prefixes: int
+    rules: int
+    milliseconds: float
+
+
+class Status(TypedDict):
+    """The agent at a glance."""
+
+    revision: int
+    instance: str
+    endpoints: int
+    policies: int
+    identities: int
+    uptime_seconds: float
+    events: EventCounts
+    counters: VerdictCounts
+    attach: list[Attachment]
+    drops: list[Drops]
+    last_commit: LastCommit | None
+    abi: str
+    warnings: list[str]
+
+
+class Enforcement(TypedDict):
+    """Which directions of an endpoint are isolated: only what a rule allows passes."""
+
+    ingress: bool
+    egress: bool
+
+
+class EndpointRequest(TypedDict):
+    """A workload to manage. `netns` is a name under /run/netns or a path; `labels` empty: not known yet."""
+
+    netns: str
+    interface: NotRequired[str]
+    labels: NotRequired[list[str]]
+    namespace: NotRequired[str | None]
+    pod: NotRequired[str | None]
+
+
+class EndpointShape(TypedDict):
+    """An endpoint. `state`: attaching, ready or disconnected (its interface is gone)."""
+
+    id: int
+    name: str
+    identity: int
+    labels: list[str]
+    addresses: list[str]
+    ifindex: int
+    interface: str
+    netns: str
+    state: str
+    enforcement: Enforcement
+    delivery: str
+    delivery_reason: str
+
+
+class IdentityShape(TypedDict):
+    """The number of one set of labels."""
+
+    id: int
+    labels: list[str]
+
+
+class SourceShape(TypedDict):
+    """One file of manifests: a name for messages and its text."""
+
+    name: str
+    text: str
+
+
+class ApplyRequest(TypedDict):
+    """Policy files to add; a policy of the same kind, namespace and name is replaced."""
+
+    sources: list[SourceShape]
+    origin: NotRequired[str | None]
+
+
+class Applied(TypedDict):
+    """A change of policies. `milliseconds`: from the request read to the new revision active."""
+
+    revision: int
+    applied: list[str]
+    warnings: list[ProblemShape]
+    milliseconds: float
+
+
+class PolicyUids(TypedDict):
+    """Policies by uid: kind/namespace/name."""
+
+    uids: list[str]
+
+
+class PolicyShape(TypedDict):
+    """A policy that is in force. `origin` is file:line, `text` the document as it was written."""
+
+    uid: str
+    kind: str
+    namespace: str
+    name: str
+    origin: str
+    rules: int
+    text: NotRequired[str]
+
+
+class EntryKey(TypedDict):
+    """Where a manual entry stands. Without `prefix`, it follows from what is given: port, protocol or neither."""
+
+    direction: Literal["ingress", "egress"]
+    subject: int
+    peer: NotRequired[int]
+    peer_kind: NotRequired[Literal["identity", "prefix_class", "any"] | None]
+    port: NotRequired[int | None]
+    protocol: NotRequired[int]
+    prefix: NotRequired[int | None]
+    tier: NotRequired[Literal["admin", "normal", "baseline"]]
+
+
+class EntryRequest(EntryKey):
+    """A manual entry to set: it comes before every rule at its key."""
+
+    action: Literal["allow", "deny"]
+
+
+class Revision(TypedDict):
+    """The revision that a change became active with."""
+
+    revision: int
+
+
+class EntryShape(TypedDict):
+    """One entry of the policy map. `port`, `prefix` and `protocol` as in the key; `traffic` says them to people."""
+
+    direction: str
+    subject: int
+    subject_labels: list[str]
+    peer: int
+    peer_kind: str
+    peer_labels: list[str]
+    port: int
+    prefix: int
+    protocol: int
+    traffic: str
+    action: str
+    precedence: int
+    tier: str
+    packets: int
+    bytes: int
+    rule: str
+    policy: str
+    origin: str
+    record: int
+    rule_number: int
+
+
+class IpcacheShape(TypedDict):
+    """What a prefix stands for. `endpoint` is the name of the endpoint of this host that has the address."""
+
+    prefix: str
+    identity: int
+    labels: list[str]
+    prefix_class: int
+    endpoint: str | None
+
+
+class ConnectionShape(TypedDict):
+    """A tracked connection, as it was opened. `remaining_seconds` until it is forgotten without another packet."""
+
+    protocol: int
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    source_identity: int
+    source_labels: list[str]
+    destination_identity: int
+    destination_labels: list[str]
+    revision: int
+    state: list[str]
+    idle_seconds: float
+    age_seconds: float
+    packets: int
+    bytes: int
+    reply_packets: int
+    reply_bytes: int
+    egress_rule: str
+    ingress_rule: str
+
+
+class Flushed(TypedDict):
+    """How many connections were forgotten."""
+
+    flushed: int
+
+
+class MapShape(TypedDict):
+    """A BPF map. `entries` is None where counting them means nothing (a ring buffer)."""
+
+    name: str
+    type: str
+    entries: int | None
+    max_entries: int
+    key_bytes: int
+    value_bytes: int
+
+
+class MapRow(TypedDict):
+    """One element, decoded by the generated layout."""
+
+    key: Any
+    value: Any
+
+
+class MapDump(TypedDict):
+    """The elements of a map; of an array, those that are not all zero."""
+
+    name: str
+    rows: list[MapRow]
+
+
+class Party(TypedDict):
+    """One end of a flow. `port` is 0 where the protocol has none; `endpoint` None for one that is not on this host."""
+
+    identity: int
+    labels: list[str]
+    address: str
+    port: int
+    endpoint: str | None
+
+
+class DecidingRule(TypedDict):
+    """The rule that decided a direction."""
+
+    policy: str
+    text: str
+    origin: str
+
+
+class DirectionRules(TypedDict):
+    """The deciding rule by direction; None where that direction was not judged."""
+
+    egress: DecidingRule | None
+    ingress: DecidingRule | None
+
+
+class FlowShape(TypedDict):
+    """One verdict. `rule` is the one that denied, or the more telling of the two that allowed."""
+
+    time: str
+    source: Party
+    destination: Party
+    protocol: str
+    port: str
+    direction: str
+    verdict: str
+    reason: str
+    rule: DecidingRule | None
+    rules: DirectionRules
+    revision: int
+    ifindex: int
+    length: int
+    tcp_flags: str
+    status: str
+
+
+class Lost(TypedDict):
+    """A line of the event stream: so many events were dropped because this subscriber reads too slowly."""
+
+    lost: int

@@ -1,0 +1,1 @@
+"""Flows: verdict events as people read them. Columns until a person looks, then one `Flow` a row."""

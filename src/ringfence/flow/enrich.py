@@ -1,0 +1,104 @@
+"""Enriching: from the numbers of an event to the names that people know them by.
+
+The names come from whoever keeps them (`Names`): the engine's current and past identities, rules and endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ringfence.abi import CtStatus, Direction, Reason, Verdict
+from ringfence.flow.decode import Events, address_text, flags_text
+from ringfence.flow.flow import End, Flow, FlowRule
+from ringfence.traffic import Protocol as IpProtocol
+from ringfence.traffic import Traffic
+
+_NS_PER_MICROSECOND = 1000
+_TYPED = (IpProtocol.ICMP, IpProtocol.ICMPV6)
+
+
+class Names(Protocol):
+    """Who knows what a number means, also for some time after it was given back."""
+
+    def labels_of(self, identity: int) -> tuple[str, ...]:
+        """The labels of an identity; empty if it was never known."""
+
+    def rule_of(self, number: int) -> FlowRule | None:
+        """What a rule number stands for; None if it was never given."""
+
+    def endpoint_of(self, row: int) -> str | None:
+        """The name of the endpoint in a row of the endpoints array."""
+
+
+def flows(events: Events, names: Names, clock_offset_ns: int) -> Iterator[Flow]:
+    """One flow an event. `clock_offset_ns` is the wall clock's lead over CLOCK_MONOTONIC."""
+    for row in events:
+        yield _flow(row, names, clock_offset_ns)
+
+
+def _flow(row: np.void, names: Names, clock_offset_ns: int) -> Flow:
+    protocol, status = int(row["protocol"]), CtStatus(row["status"])
+    return Flow(
+        time=_time(int(row["time"]) + clock_offset_ns),
+        source=_end(row, "source", names),
+        destination=_end(row, "destination", names),
+        protocol=_protocol_text(protocol),
+        traffic=_traffic_text(row, protocol, status),
+        direction=Direction(row["direction"]),
+        verdict=Verdict(row["verdict"]),
+        reason=Reason(row["reason"]),
+        status=status,
+        egress=_rule(int(row["egress_rule"]), names),
+        ingress=_rule(int(row["ingress_rule"]), names),
+        revision=int(row["revision"]),
+        ifindex=int(row["ifindex"]),
+        length=int(row["length"]),
+        tcp_flags=flags_text(int(row["tcp_flags"])) if protocol == IpProtocol.TCP else "",
+    )
+
+
+def _end(row: np.void, side: str, names: Names) -> End:
+    identity, endpoint = int(row[f"{side}_identity"]), int(row[f"{side}_endpoint"])
+    return End(
+        identity=identity,
+        labels=names.labels_of(identity),
+        address=address_text(row[side], int(row["family"])),
+        port=int(row[f"{side}_port"]) if int(row["protocol"]) not in _TYPED else 0,
+        endpoint=names.endpoint_of(endpoint) if endpoint else None,
+    )
+
+
+def _rule(number: int, names: Names) -> FlowRule | None:
+    if not number:
+        return None
+    return names.rule_of(number) or FlowRule("", f"rule {number}, no longer known", "")
+
+
+def _protocol_text(protocol: int) -> str:
+    try:
+        return IpProtocol(protocol).name
+    except ValueError:
+        return str(protocol)
+
+
+def _traffic_text(row: np.void, protocol: int, status: CtStatus) -> str:
+    """The port a policy would name: of a reply, the one that its connection was opened to."""
+    if protocol in _TYPED:
+        return str(Traffic(protocol, int(row["icmp_type"])))
+    side = "source_port" if status is CtStatus.REPLY else "destination_port"
+    return str(Traffic(protocol, int(row[side])))
+
+
+def _time(ns: int) -> datetime:
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // _NS_PER_MICROSECOND)
+
+
+def labels_by_number(numbers: npt.NDArray[Any], names: Names) -> dict[int, tuple[str, ...]]:
+    """The labels of every distinct identity in a column: what a label filter looks at, once a batch."""
+    return {int(number): names.labels_of(int(number)) for number in np.unique(numbers)}

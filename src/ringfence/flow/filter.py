@@ -1,0 +1,111 @@
+"""Filtering: which events of a batch somebody asked for, decided on columns before any row becomes a `Flow`.
+
+An end is asked for by label (`app=web`, `k8s:app=web`, `reserved:host`), identity number, address or prefix, or
+endpoint name. Several terms for one end are alternatives; the two ends, the type and the port must all agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ringfence.abi import Verdict
+from ringfence.errors import RingfenceError
+from ringfence.flow.decode import Events
+from ringfence.flow.enrich import Names, labels_by_number
+from ringfence.traffic import Traffic, parse_traffic
+
+Side = Literal["source", "destination"]
+Mask = npt.NDArray[np.bool_]
+_VERDICTS = {"drop": Verdict.DENY, "allow": Verdict.ALLOW}
+_MAPPED_BITS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class EndFilter:
+    """One term for one end; exactly one field is set."""
+
+    identity: int | None = None
+    network: IPv4Network | IPv6Network | None = None
+    label: str | None = None
+    endpoint: str | None = None
+
+    @classmethod
+    def parse(cls, term: str) -> EndFilter:
+        """Read a term as people type it: digits are an identity, an address an address, `key=value` a label."""
+        if term.isdigit():
+            return cls(identity=int(term))
+        try:
+            return cls(network=ip_network(term, strict=False))
+        except ValueError:
+            return cls(label=term) if "=" in term or ":" in term else cls(endpoint=term)
+
+    def mask(self, events: Events, side: Side, names: Names) -> Mask:
+        """Which rows have an end that this term asks for."""
+        identities: npt.NDArray[Any] = events[f"{side}_identity"]
+        if self.identity is not None:
+            return np.asarray(identities == self.identity)
+        if self.network is not None:
+            return _in_network(events[side], self.network)
+        if self.label is not None:
+            found = [n for n, labels in labels_by_number(identities, names).items() if _has(labels, self.label)]
+            return np.isin(identities, found)
+        rows: npt.NDArray[Any] = events[f"{side}_endpoint"]
+        found = [int(row) for row in np.unique(rows) if row and names.endpoint_of(int(row)) == self.endpoint]
+        return np.isin(rows, found)
+
+
+def _has(labels: tuple[str, ...], wanted: str) -> bool:
+    """Whether a label is among these; one without a source matches any source."""
+    return any(label == wanted or label.partition(":")[2] == wanted for label in labels)
+
+
+def _in_network(addresses: npt.NDArray[Any], network: IPv4Network | IPv6Network) -> Mask:
+    mapped = network.version == 4  # noqa: PLR2004 - the IP version
+    prefix = network.prefixlen + (_MAPPED_BITS if mapped else 0)
+    base = (0xFFFF << 32) | int(network.network_address) if mapped else int(network.network_address)
+    bits = ((1 << prefix) - 1) << (128 - prefix)
+    mask, want = (np.frombuffer(n.to_bytes(16, "big"), np.uint8) for n in (bits, base))
+    return np.asarray(((addresses & mask) == want).all(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """What somebody asked for; an empty filter lets everything through."""
+
+    verdict: Verdict | None = None
+    source: tuple[EndFilter, ...] = ()
+    destination: tuple[EndFilter, ...] = ()
+    traffic: Traffic | None = None
+
+    @classmethod
+    def parse(
+        cls, type: str | None, source: list[str], destination: list[str], port: str | None  # noqa: A002 - as asked
+    ) -> FlowFilter:
+        """Read the terms of a request. Raises `RingfenceError` for a type or port that there is not."""
+        if type is not None and type not in _VERDICTS:
+            raise RingfenceError(f"no event type {type!r}; there are: {', '.join(sorted(_VERDICTS))}")
+        ends = (tuple(EndFilter.parse(term) for term in terms) for terms in (source, destination))
+        return cls(_VERDICTS[type] if type else None, *ends, parse_traffic(port) if port else None)
+
+    def select(self, events: Events, names: Names) -> Events:
+        """The rows that were asked for, in order."""
+        mask = np.ones(len(events), bool)
+        if self.verdict is not None:
+            mask &= events["verdict"] == self.verdict
+        if self.traffic is not None:
+            mask &= (events["protocol"] == self.traffic.protocol) & self._port(events, self.traffic.port)
+        for side, terms in (("source", self.source), ("destination", self.destination)):
+            if terms:
+                mask &= np.logical_or.reduce([term.mask(events, side, names) for term in terms])
+        return events[mask]
+
+    @staticmethod
+    def _port(events: Events, port: int) -> Mask:
+        typed = np.isin(events["protocol"], (1, 58))
+        ports = (events["destination_port"] == port) | (events["source_port"] == port)
+        return np.asarray(np.where(typed, events["icmp_type"] == port, ports))
