@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 import httpx
@@ -37,7 +37,7 @@ class Client:
         transport = httpx.HTTPTransport(uds=self.socket)
         self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -59,7 +59,7 @@ class Client:
         """One endpoint."""
         return cast("shapes.EndpointShape", self._call("GET", _path("endpoints", name)))
 
-    def put_endpoint(  # noqa: PLR0913 - the fields of the request, by keyword
+    def put_endpoint(
         self,
         name: str,
         *,
@@ -86,7 +86,7 @@ class Client:
         return cast("shapes.IdentityShape", self._call("GET", _path("identities", str(number))))
 
     def apply_policies(self, sources: Sequence[tuple[str, str]], origin: str | None = None) -> shapes.Applied:
-        """Add policies given as (name, text) of files. Raises `BadInput` with every problem; then nothing is applied."""
+        """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied."""
         body = {"sources": [{"name": name, "text": text} for name, text in sources], "origin": origin}
         return cast("shapes.Applied", self._call("POST", "/v1/policies", body=body))
 
@@ -196,6 +196,6 @@ def _refusal(response: httpx.Response) -> RingfenceError:
         return RingfenceError(f"the agent answered {response.status_code}: {response.text[:200]}")
     problems = tuple(Problem(**problem) for problem in document.get("problems", ()))
     if response.status_code == httpx.codes.BAD_REQUEST:
-        return BadInput(problems) if problems else BadInput.of(message)
+        return BadInput(problems or message)
     kinds: dict[int, type[RingfenceError]] = {404: NotFound, 503: Unavailable}
     return kinds.get(response.status_code, RingfenceError)(message)

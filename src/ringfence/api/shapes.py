@@ -4,9 +4,9 @@ the client's methods return. Times are RFC 3339 texts, sizes bytes, durations wh
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 
 class ProblemShape(TypedDict):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
 Events = npt.NDArray[np.void]
 
 _IPV4_AT = 12  # an IPv4 address stands in the last four bytes of its mapped form
@@ -21,7 +20,7 @@ _FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 def address_text(address: npt.NDArray[Any], family: int) -> str:
     """An address column's row as text. Events write IPv4 mapped into ::ffff:0:0/96."""
     raw = address.tobytes()
-    return str(IPv4Address(raw[_IPV4_AT:]) if family == 4 else IPv6Address(raw))  # noqa: PLR2004 - the IP version
+    return str(IPv4Address(raw[_IPV4_AT:]) if family == 4 else IPv6Address(raw))
 
 
 def flags_text(flags: int) -> str:

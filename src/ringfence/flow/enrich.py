@@ -16,7 +16,8 @@ from ringfence.abi import CtStatus, Direction, Reason, Verdict
 from ringfence.flow.decode import Events, address_text, flags_text
 from ringfence.flow.flow import End, Flow, FlowRule
 from ringfence.traffic import Protocol as IpProtocol
-from ringfence.traffic import Traffic
+from ringfence.traffic import format_protocol, format_traffic
+from ringfence.verdict import RuleText
 
 _NS_PER_MICROSECOND = 1000
 _TYPED = (IpProtocol.ICMP, IpProtocol.ICMPV6)
@@ -28,7 +29,7 @@ class Names(Protocol):
     def labels_of(self, identity: int) -> tuple[str, ...]:
         """The labels of an identity; empty if it was never known."""
 
-    def rule_of(self, number: int) -> FlowRule | None:
+    def rule_of(self, number: int) -> RuleText | None:
         """What a rule number stands for; None if it was never given."""
 
     def endpoint_of(self, row: int) -> str | None:
@@ -47,7 +48,7 @@ def _flow(row: np.void, names: Names, clock_offset_ns: int) -> Flow:
         time=_time(int(row["time"]) + clock_offset_ns),
         source=_end(row, "source", names),
         destination=_end(row, "destination", names),
-        protocol=_protocol_text(protocol),
+        protocol=format_protocol(protocol),
         traffic=_traffic_text(row, protocol, status),
         direction=Direction(row["direction"]),
         verdict=Verdict(row["verdict"]),
@@ -76,22 +77,16 @@ def _end(row: np.void, side: str, names: Names) -> End:
 def _rule(number: int, names: Names) -> FlowRule | None:
     if not number:
         return None
-    return names.rule_of(number) or FlowRule("", f"rule {number}, no longer known", "")
-
-
-def _protocol_text(protocol: int) -> str:
-    try:
-        return IpProtocol(protocol).name
-    except ValueError:
-        return str(protocol)
+    rule = names.rule_of(number)
+    return FlowRule(rule.policy, rule.text, rule.origin) if rule else FlowRule("", f"rule {number}, forgotten", "")
 
 
 def _traffic_text(row: np.void, protocol: int, status: CtStatus) -> str:
     """The port a policy would name: of a reply, the one that its connection was opened to."""
     if protocol in _TYPED:
-        return str(Traffic(protocol, int(row["icmp_type"])))
+        return format_traffic(protocol, int(row["icmp_type"]))
     side = "source_port" if status is CtStatus.REPLY else "destination_port"
-    return str(Traffic(protocol, int(row[side])))
+    return format_traffic(protocol, int(row[side]))
 
 
 def _time(ns: int) -> datetime:

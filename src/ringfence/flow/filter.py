@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ringfence.abi import Verdict
-from ringfence.errors import RingfenceError
+from ringfence.errors import BadInput
 from ringfence.flow.decode import Events
 from ringfence.flow.enrich import Names, labels_by_number
-from ringfence.traffic import Traffic, parse_traffic
+from ringfence.traffic import TrafficPattern, parse_pattern
 
 Side = Literal["source", "destination"]
 Mask = npt.NDArray[np.bool_]
@@ -59,13 +59,17 @@ class EndFilter:
         return np.isin(rows, found)
 
 
+def _ends(terms: list[str]) -> tuple[EndFilter, ...]:
+    return tuple(EndFilter.parse(term) for term in terms)
+
+
 def _has(labels: tuple[str, ...], wanted: str) -> bool:
     """Whether a label is among these; one without a source matches any source."""
     return any(label == wanted or label.partition(":")[2] == wanted for label in labels)
 
 
 def _in_network(addresses: npt.NDArray[Any], network: IPv4Network | IPv6Network) -> Mask:
-    mapped = network.version == 4  # noqa: PLR2004 - the IP version
+    mapped = network.version == 4
     prefix = network.prefixlen + (_MAPPED_BITS if mapped else 0)
     base = (0xFFFF << 32) | int(network.network_address) if mapped else int(network.network_address)
     bits = ((1 << prefix) - 1) << (128 - prefix)
@@ -80,17 +84,24 @@ class FlowFilter:
     verdict: Verdict | None = None
     source: tuple[EndFilter, ...] = ()
     destination: tuple[EndFilter, ...] = ()
-    traffic: Traffic | None = None
+    traffic: TrafficPattern | None = None
 
     @classmethod
     def parse(
-        cls, type: str | None, source: list[str], destination: list[str], port: str | None  # noqa: A002 - as asked
+        cls,
+        type: str | None,  # noqa: A002 - the name of the query parameter
+        source: list[str],
+        destination: list[str],
+        port: str | None,
     ) -> FlowFilter:
-        """Read the terms of a request. Raises `RingfenceError` for a type or port that there is not."""
+        """Read the terms of a request. Raises `BadInput` for a type or port that there is not."""
         if type is not None and type not in _VERDICTS:
-            raise RingfenceError(f"no event type {type!r}; there are: {', '.join(sorted(_VERDICTS))}")
-        ends = (tuple(EndFilter.parse(term) for term in terms) for terms in (source, destination))
-        return cls(_VERDICTS[type] if type else None, *ends, parse_traffic(port) if port else None)
+            raise BadInput(f"no event type {type!r}; there are: {', '.join(sorted(_VERDICTS))}")
+        try:
+            traffic = parse_pattern(port) if port else None
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+        return cls(_VERDICTS[type] if type else None, _ends(source), _ends(destination), traffic)
 
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
@@ -98,10 +109,13 @@ class FlowFilter:
         if self.verdict is not None:
             mask &= events["verdict"] == self.verdict
         if self.traffic is not None:
-            mask &= (events["protocol"] == self.traffic.protocol) & self._port(events, self.traffic.port)
-        for side, terms in (("source", self.source), ("destination", self.destination)):
-            if terms:
-                mask &= np.logical_or.reduce([term.mask(events, side, names) for term in terms])
+            mask &= events["protocol"] == self.traffic.protocol
+            if self.traffic.port is not None:
+                mask &= self._port(events, self.traffic.port)
+        if self.source:
+            mask &= np.logical_or.reduce([term.mask(events, "source", names) for term in self.source])
+        if self.destination:
+            mask &= np.logical_or.reduce([term.mask(events, "destination", names) for term in self.destination])
         return events[mask]
 
     @staticmethod

@@ -57,7 +57,9 @@ def reason_text(reason: Reason) -> str:
 def _why(flow: Flow) -> str:
     """A policy's verdict is told by its rule; any other denial by its reason."""
     rule = flow.rule
-    said = [rule.text if not rule.origin or rule.origin in rule.text else f"{rule.text} ({rule.origin})"] if rule else []
+    said = []
+    if rule is not None:
+        said.append(rule.text if rule.origin in rule.text else f"{rule.text} ({rule.origin})")
     if flow.verdict is Verdict.DENY and (rule is None or flow.reason not in _POLICY):
         said.insert(0, reason_text(flow.reason))
     return ": ".join(said)

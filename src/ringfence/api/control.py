@@ -1,0 +1,76 @@
+"""What the API asks of the process behind it. The agent is a `Control`; a test may be another.
+
+Every method raises `RingfenceError` when it refuses, with nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from ringfence.api import shapes
+from ringfence.flow.filter import FlowFilter
+
+
+class Control(Protocol):
+    """The agent, as its API sees it."""
+
+    def status(self) -> shapes.Status:
+        """The agent at a glance."""
+
+    def endpoints(self) -> list[shapes.EndpointShape]:
+        """All endpoints, by name."""
+
+    def endpoint(self, name: str) -> shapes.EndpointShape:
+        """One endpoint. Raises `NotFound`."""
+
+    async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
+        """Manage a workload; returns when it is attached."""
+
+    async def delete_endpoint(self, name: str) -> shapes.Revision:
+        """Stop managing a workload; returns when it is detached."""
+
+    def identities(self) -> list[shapes.IdentityShape]:
+        """All live identities, by number."""
+
+    def identity(self, number: int) -> shapes.IdentityShape:
+        """One identity. Raises `NotFound`."""
+
+    async def apply_policies(self, request: shapes.ApplyRequest) -> shapes.Applied:
+        """Add policies; all or none."""
+
+    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
+        """Take policies out of force; all or none."""
+
+    def policies(self) -> list[shapes.PolicyShape]:
+        """All policies in force, by uid."""
+
+    def policy(self, uid: str) -> shapes.PolicyShape:
+        """One policy with its text. Raises `NotFound`."""
+
+    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+        """The active entries of the policy map."""
+
+    async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
+        """Set an entry by hand."""
+
+    async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
+        """Delete an entry set by hand. Raises `NotFound`."""
+
+    def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
+        """What is known of every prefix, or of the one that an address falls under."""
+
+    def connections(self) -> list[shapes.ConnectionShape]:
+        """The tracked connections."""
+
+    def flush_connections(self) -> shapes.Flushed:
+        """Forget every tracked connection."""
+
+    def maps(self) -> list[shapes.MapShape]:
+        """The BPF maps."""
+
+    def map(self, name: str) -> shapes.MapDump:
+        """The elements of one map. Raises `NotFound`."""
+
+    def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
+        """Lines of JSON for later events, registered before this returns. Ends when the agent stops."""

@@ -1,0 +1,142 @@
+"""The routes of the agent's API. Each says what it takes and answers in `shapes`, and hands on to `Control`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from ringfence.api import shapes
+from ringfence.api.control import Control
+from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
+from ringfence.flow.filter import FlowFilter
+
+_STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
+}
+Terms = Annotated[list[str] | None, Query()]
+
+
+def create_app(control: Control) -> FastAPI:
+    """The application over one agent."""
+    app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
+    app.add_exception_handler(RingfenceError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_shape)
+    _endpoint_routes(app, control)
+    _policy_routes(app, control)
+    _bpf_routes(app, control)
+    _event_routes(app, control)
+    return app
+
+
+async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in _STATUS_OF.items() if isinstance(error, kind)), 409)
+    problems = [dataclasses.asdict(problem) for problem in getattr(error, "problems", ())]
+    return JSONResponse({"error": str(error), "problems": problems}, status)
+
+
+async def _refuse_shape(_request: Request, error: Exception) -> JSONResponse:
+    """A request that does not have the documented shape: one line, each field by its path."""
+    assert isinstance(error, RequestValidationError)
+    told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return JSONResponse({"error": f"bad request: {told}", "problems": []}, 400)
+
+
+def _endpoint_routes(app: FastAPI, control: Control) -> None:
+    @app.get("/v1/status")
+    async def status() -> shapes.Status:
+        return control.status()
+
+    @app.get("/v1/endpoints")
+    async def endpoints() -> list[shapes.EndpointShape]:
+        return control.endpoints()
+
+    @app.get("/v1/endpoints/{name:path}")
+    async def endpoint(name: str) -> shapes.EndpointShape:
+        return control.endpoint(name)
+
+    @app.put("/v1/endpoints/{name:path}")
+    async def put_endpoint(name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
+        return await control.put_endpoint(name, request)
+
+    @app.delete("/v1/endpoints/{name:path}")
+    async def delete_endpoint(name: str) -> shapes.Revision:
+        return await control.delete_endpoint(name)
+
+    @app.get("/v1/identities")
+    async def identities() -> list[shapes.IdentityShape]:
+        return control.identities()
+
+    @app.get("/v1/identities/{number}")
+    async def identity(number: int) -> shapes.IdentityShape:
+        return control.identity(number)
+
+
+def _policy_routes(app: FastAPI, control: Control) -> None:
+    @app.post("/v1/policies")
+    async def apply_policies(request: shapes.ApplyRequest) -> shapes.Applied:
+        return await control.apply_policies(request)
+
+    @app.delete("/v1/policies")
+    async def delete_policies(request: shapes.PolicyUids) -> shapes.Applied:
+        return await control.delete_policies(request["uids"])
+
+    @app.get("/v1/policies")
+    async def policies() -> list[shapes.PolicyShape]:
+        return control.policies()
+
+    @app.get("/v1/policies/{uid:path}")
+    async def policy(uid: str) -> shapes.PolicyShape:
+        return control.policy(uid)
+
+
+def _bpf_routes(app: FastAPI, control: Control) -> None:
+    # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
+    @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
+    async def entries(subject: int | None = None, peer: int | None = None) -> JSONResponse:
+        return JSONResponse(control.entries(subject, peer))
+
+    @app.put("/v1/bpf/policy")
+    async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
+        return await control.set_entry(request)
+
+    @app.delete("/v1/bpf/policy")
+    async def delete_entry(key: shapes.EntryKey) -> shapes.Revision:
+        return await control.delete_entry(key)
+
+    @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
+    async def ipcache(address: str | None = None) -> JSONResponse:
+        return JSONResponse(control.ipcache(address))
+
+    @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
+    async def connections() -> JSONResponse:
+        return JSONResponse(control.connections())
+
+    @app.delete("/v1/bpf/ct")
+    async def flush_connections() -> shapes.Flushed:
+        return control.flush_connections()
+
+    @app.get("/v1/bpf/maps")
+    async def maps() -> list[shapes.MapShape]:
+        return control.maps()
+
+    @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
+    async def bpf_map(name: str) -> JSONResponse:
+        return JSONResponse(control.map(name))
+
+
+def _event_routes(app: FastAPI, control: Control) -> None:
+    # `from` is a word of Python's: it needs its alias.
+    @app.get("/v1/events", response_class=StreamingResponse)
+    async def events(
+        from_: Annotated[list[str] | None, Query(alias="from")] = None,
+        to: Terms = None,
+        type: str | None = None,  # noqa: A002 - the name of the query parameter
+        port: str | None = None,
+    ) -> StreamingResponse:
+        wanted = FlowFilter.parse(type, from_ or [], to or [], port)
+        return StreamingResponse(control.subscribe(wanted), media_type="application/x-ndjson")
