@@ -1,0 +1,101 @@
+"""`ringfence endpoint`: the workloads that the agent manages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ringfence.cli.connection import connect
+from ringfence.cli.output import labels, output_option, print_json, print_record, print_table
+from ringfence.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from ringfence.api.shapes import EndpointShape
+
+COLUMNS = ("ID", "NAME", "IDENTITY", "LABELS", "ADDRESSES", "INGRESS", "EGRESS", "STATE", "DELIVERY")
+
+
+@click.group()
+def endpoint() -> None:
+    """Workloads: namespaces, containers and VMs with an interface of their own, as Ringfence manages them."""
+
+
+@endpoint.command()
+@click.argument("name")
+@click.option("--netns", required=True, metavar="NS", help="Network namespace: a name under /run/netns, or a path.")
+@click.option("--interface", default="eth0", show_default=True, help="The workload's interface in there.")
+@click.option("--label", "texts", multiple=True, metavar="LABEL", help="app=web or source:key=value; repeatable.")
+@click.option("--namespace", help="Kubernetes namespace that it belongs to.")
+@output_option()
+@pass_session
+def add(
+    session: Session,
+    *,
+    name: str,
+    netns: str,
+    interface: str,
+    texts: tuple[str, ...],
+    namespace: str | None,
+    output: str,
+) -> None:
+    """Put a workload under policy, or give it other labels."""
+    with connect(session) as client:
+        answer = client.put_endpoint(name, netns=netns, interface=interface, labels=texts, namespace=namespace)
+    if output == "json":
+        print_json(answer)
+    else:
+        click.echo(f"endpoint {name}: id {answer['id']}, identity {answer['identity']} ({labels(answer['labels'])})")
+
+
+@endpoint.command("list")
+@output_option()
+@pass_session
+def list_endpoints(session: Session, output: str) -> None:
+    """List the workloads."""
+    with connect(session) as client:
+        endpoints = client.endpoints()
+    if output == "json":
+        print_json(endpoints)
+    else:
+        print_table(COLUMNS, map(_row, endpoints), right=("ID", "IDENTITY"))
+
+
+@endpoint.command()
+@click.argument("name")
+@output_option()
+@pass_session
+def get(session: Session, name: str, output: str) -> None:
+    """Show one workload."""
+    with connect(session) as client:
+        found = client.endpoint(name)
+    if output == "json":
+        print_json(found)
+    else:
+        print_record(found)
+
+
+@endpoint.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_session
+def delete(session: Session, names: tuple[str, ...]) -> None:
+    """Let go of workloads: their traffic is no longer judged."""
+    with connect(session) as client:
+        for name in names:
+            client.delete_endpoint(name)
+            click.echo(f"endpoint {name} deleted")
+
+
+def _row(found: EndpointShape) -> tuple[object, ...]:
+    enforcement = found["enforcement"]
+    return (
+        found["id"],
+        found["name"],
+        found["identity"],
+        labels(found["labels"]),
+        " ".join(found["addresses"]),
+        "enforced" if enforcement["ingress"] else "open",
+        "enforced" if enforcement["egress"] else "open",
+        found["state"],
+        found["delivery"],
+    )

@@ -1,0 +1,79 @@
+"""`ringfence monitor`: verdicts as they are given, one line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from ringfence.cli.connection import connect
+from ringfence.cli.output import named, output_option, print_line
+from ringfence.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from ringfence.api.shapes import FlowShape, Lost, Party
+
+COLOURS = {"allow": "green", "deny": "red"}
+
+
+@click.command()
+@click.option("--type", "kind", type=click.Choice(["drop", "allow"]), help="Only denials, or only the rest.")
+@click.option(
+    "--from", "sources", multiple=True, metavar="PEER", help="Only from: a label, identity, endpoint or address."
+)
+@click.option(
+    "--to", "destinations", multiple=True, metavar="PEER", help="Only to: a label, identity, endpoint or address."
+)
+@click.option("--port", metavar="PORT", help="Only to a port, such as 8080/TCP.")
+@output_option()
+@pass_session
+def monitor(
+    session: Session,
+    *,
+    kind: str | None,
+    sources: tuple[str, ...],
+    destinations: tuple[str, ...],
+    port: str | None,
+    output: str,
+) -> None:
+    """Show every verdict from now on: who, to whom, what, and the rule that decided it. Ctrl-C ends it."""
+    with connect(session) as client, client.events(type=kind, from_=sources, to=destinations, port=port) as events:
+        click.echo("Listening for verdicts; press Ctrl-C to quit", err=True)
+        for event in events:
+            if output == "json":
+                print_line(event)
+            else:
+                click.echo(line(event))
+
+
+def line(event: FlowShape | Lost) -> str:
+    """Say an event in one line; colours are taken out again where the output is no terminal."""
+    lost = event.get("lost")
+    if lost is not None:
+        return click.style(f"{lost} events lost: read too slowly", fg="yellow", bold=True)
+    return _flow_line(cast("FlowShape", event))
+
+
+def _flow_line(flow: FlowShape) -> str:
+    verdict = click.style(flow["verdict"].upper().ljust(5), fg=COLOURS.get(flow["verdict"].lower()), bold=True)
+    ends = f"{party(flow['source'])} -> {party(flow['destination'])}"
+    return f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}, {rule(flow)}"
+
+
+def rule(flow: FlowShape) -> str:
+    """Name the rule that decided, with where it was written."""
+    decided = flow["rule"]
+    if decided is None:
+        return "by no rule"
+    texts = [decided["policy"], decided["text"], decided["origin"]]
+    said = [
+        text for number, text in enumerate(texts) if text and not any(text in other for other in texts[number + 1 :])
+    ]
+    return "by " + " ".join(said)
+
+
+def party(end: Party) -> str:
+    """Name one end: endpoint or address and port, identity and labels."""
+    address = f"[{end['address']}]" if ":" in end["address"] else end["address"]
+    where = f"{address}:{end['port']}" if end["port"] else address
+    return f"{where} {named(end['identity'], end['labels'], numeric=False)}"
