@@ -7,11 +7,18 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
+#define bool _Bool
+#define true 1
+#define false 0
+
 #define SEC(name) __attribute__((section(name), used))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) __typeof__(value) *name
 #define __inline static inline __attribute__((always_inline))
+/* A call; verified anew for each caller. */
 #define __subprogram static __attribute__((noinline))
+/* A call; verified once, whoever calls: its pointers may be null, and what they point to must be initialised whole. */
+#define __global __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The judgement of a packet whose cached verdict does not hold: who the ends are, egress, ingress, all at one revision,
+ * and what conntrack then remembers. The revision is read once for all of it and again when done; if it has moved, the
+ * packet is judged again, so that no packet is judged by a mixture of two.
+ */
+#pragma once
+
+#include "conntrack.h"
+#include "decision.h"
+#include "endpoint.h"
+#include "report.h"
+
+#define JUDGE_ATTEMPTS 4
+
+/* How the packet met belongs to a connection. Plain data: it is passed to calls that are verified once. */
+struct connection {
+	struct hook hook;
+	__u8 reply;        /* 1: it travels against the opening direction */
+	__u8 ingress_only; /* egress was judged by another tuple */
+	__u8 remembered;   /* conntrack has an entry */
+	__u8 related;      /* an ICMP error that quotes the connection's packet */
+};
+
+/* What is too large for the stack of nested calls. One packet at a time is judged on a CPU: TC programs run with
+ * bottom halves disabled.
+ */
+struct judge_scratch {
+	struct packet quoted;
+	struct decision decision;
+	struct ct_entry entry;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct judge_scratch);
+} judge_scratch SEC(".maps");
+
+__inline struct judge_scratch *clean_scratch(void)
+{
+	__u32 row = 0;
+	struct judge_scratch *scratch = bpf_map_lookup_elem(&judge_scratch, &row);
+
+	if (scratch)
+		__builtin_memset(scratch, 0, sizeof(*scratch));
+	return scratch;
+}
+
+/* Destination port, or ICMP type, of the packet that opened the connection. */
+__inline __u16 opening_port(const struct packet *packet, bool reply)
+{
+	if (packet->protocol == IPPROTO_ICMP)
+		return reply && packet->flags & PACKET_ECHO_REPLY ? ICMP_ECHO : packet->icmp_type;
+	if (packet->protocol == IPPROTO_ICMPV6)
+		return reply && packet->flags & PACKET_ECHO_REPLY ? ICMPV6_ECHO_REQUEST : packet->icmp_type;
+	return bpf_ntohs(reply ? packet->source_port : packet->destination_port);
+}
+
+__inline void ask(const struct packet *packet, bool reply, __u32 revision, struct question *question)
+{
+	question->revision = revision;
+	question->protocol = packet->protocol;
+	question->has_port = !(packet->flags & PACKET_NO_PORT);
+	question->port = opening_port(packet, reply);
+}
+
+__inline bool judge_one(struct question *question, const struct party *subject, const struct party *peer,
+			enum direction direction, struct decision *decision)
+{
+	struct answer *answer = direction == DIRECTION_EGRESS ? &decision->egress : &decision->ingress;
+
+	question->subject = subject->identity;
+	question->peer = peer->identity;
+	question->peer_class = peer->prefix_class;
+	question->direction = direction;
+	judge_direction(question, answer);
+	if (answer->verdict == VERDICT_ALLOW)
+		return true;
+	decision->reason = answer->reason;
+	decision->direction = direction;
+	return false;
+}
+
+/* Egress of the opener if it is local, then, if that allows, ingress of the responder if it is local. */
+__subprogram int judge_connection(const struct packet *packet, const struct connection *connection,
+				  struct decision *decision, const struct party *source,
+				  const struct party *destination)
+{
+	const struct party *opener = connection->reply ? destination : source;
+	const struct party *responder = connection->reply ? source : destination;
+	struct question question = {};
+
+	__builtin_memset(&decision->egress, 0, sizeof(decision->egress));
+	__builtin_memset(&decision->ingress, 0, sizeof(decision->ingress));
+	decision->reason = REASON_FORWARDED;
+	ask(packet, connection->reply, decision->revision, &question);
+	if (opener->endpoint && !connection->ingress_only &&
+	    !judge_one(&question, opener, responder, DIRECTION_EGRESS, decision))
+		return 0;
+	if (responder->endpoint)
+		judge_one(&question, responder, opener, DIRECTION_INGRESS, decision);
+	return 0;
+}
+
+__inline void find_ends(const struct packet *packet, __u32 revision, struct party *source, struct party *destination)
+{
+	find_party(&packet->source, packet->family, revision, source);
+	find_party(&packet->destination, packet->family, revision, destination);
+}
+
+/* A segment in the midst of a connection that is not remembered (evicted, or older than the agent) may be a reply. */
+__inline bool may_be_reply(const struct packet *packet, const struct connection *connection)
+{
+	return packet->protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_SYN) && !connection->remembered &&
+	       !(packet->flags & PACKET_LATER_FRAGMENT);
+}
+
+/* A denial stands as it was found forward: that is the direction the packet asks for. */
+__inline void judge_as_reply(const struct packet *packet, struct connection *connection, struct decision *decision,
+			     const struct party *source, const struct party *destination)
+{
+	__u8 ingress_only = connection->ingress_only;
+	struct answer egress = decision->egress;
+	struct answer ingress = decision->ingress;
+	__u8 direction = decision->direction;
+	__u8 reason = decision->reason;
+
+	connection->reply = 1;
+	connection->ingress_only = 0;
+	judge_connection(packet, connection, decision, source, destination);
+	decision->direction = connection->hook.direction;
+	if (decision->reason == REASON_FORWARDED)
+		return;
+	connection->reply = 0;
+	connection->ingress_only = ingress_only;
+	decision->egress = egress;
+	decision->ingress = ingress;
+	decision->direction = direction;
+	decision->reason = reason;
+}
+
+__inline void judge_at(const struct packet *packet, const struct packet *quoted, struct connection *connection,
+		       struct decision *decision)
+{
+	struct party source = {}, destination = {};
+
+	find_ends(packet, decision->revision, &source, &destination);
+	decision->source = source;
+	decision->destination = destination;
+	decision->direction = connection->hook.direction;
+	decision->reason = check_ends(&connection->hook, &source, &destination);
+	if (decision->reason)
+		return;
+	if (connection->related) {
+		find_ends(quoted, decision->revision, &source, &destination);
+		judge_connection(quoted, connection, decision, &source, &destination);
+		return;
+	}
+	judge_connection(packet, connection, decision, &source, &destination);
+	if (decision->reason && may_be_reply(packet, connection))
+		judge_as_reply(packet, connection, decision, &source, &destination);
+}
+
+/* `quoted` is read where the packet is related to the connection of that one; elsewhere it may be the packet itself. */
+__global int judge_at_one_revision(const struct packet *packet, const struct packet *quoted,
+				   struct connection *connection, struct decision *decision)
+{
+	__u8 reply, ingress_only;
+
+	if (!packet || !quoted || !connection || !decision)
+		return 0;
+	reply = connection->reply;
+	ingress_only = connection->ingress_only;
+	for (int attempt = 0; attempt < JUDGE_ATTEMPTS; attempt++) {
+		connection->reply = reply;
+		connection->ingress_only = ingress_only;
+		decision->revision = active_revision;
+		judge_at(packet, quoted, connection, decision);
+		if (active_revision == decision->revision)
+			return 0;
+	}
+	decision->reason = REASON_REVISION_MOVED;
+	return 0;
+}
+
+__inline void fill_entry(const struct ct_lookup *ct, const struct connection *connection,
+			 const struct decision *decision, struct ct_entry *entry)
+{
+	const struct party *opener = connection->reply ? &decision->destination : &decision->source;
+	const struct party *responder = connection->reply ? &decision->source : &decision->destination;
+	bool from_high = ct->from_high != connection->reply;
+	__u8 flags = (from_high ? CT_FLAG_FROM_HIGH : 0) | (connection->ingress_only ? CT_FLAG_INGRESS_ONLY : 0);
+
+	entry->verdict = ct_verdict_word(ct, decision->revision, flags);
+	entry->endpoints =
+		ct_endpoints_word(ct, connection->ingress_only ? 0 : opener->endpoint, responder->endpoint);
+	entry->egress_record = decision->egress.record;
+	entry->ingress_record = decision->ingress.record;
+	entry->source_identity = opener->identity;
+	entry->destination_identity = responder->identity;
+}
+
+__inline bool says_the_same(const struct ct_entry *entry, const struct ct_entry *now)
+{
+	return entry->endpoints == now->endpoints && entry->egress_record == now->egress_record &&
+	       entry->ingress_record == now->ingress_record && entry->source_identity == now->source_identity &&
+	       entry->destination_identity == now->destination_identity;
+}
+
+__inline void keep_history(const struct ct_entry *old, struct ct_entry *now)
+{
+	now->created = old->created;
+	now->state = old->state;
+	for (int way = 0; way < 2; way++) {
+		now->packets[way] = old->packets[way];
+		now->bytes[way] = old->bytes[way];
+		now->tcp_flags[way] = old->tcp_flags[way];
+	}
+}
+
+/* 0 or the reason to drop. `now` is all zero. */
+__subprogram int remember(const struct packet *packet, struct ct_lookup *ct, const struct connection *connection,
+			  const struct decision *decision, struct ct_entry *now)
+{
+	fill_entry(ct, connection, decision, now);
+	if (ct->entry && says_the_same(ct->entry, now)) {
+		__sync_val_compare_and_swap(&ct->entry->verdict, ct->verdict, now->verdict);
+		ct_touch(ct->entry, packet, connection->reply);
+		return 0;
+	}
+	now->created = bpf_jiffies64();
+	if (ct->entry)
+		keep_history(ct->entry, now);
+	else if (packet->protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_SYN))
+		now->state = CT_STATE_RECREATED;
+	ct_touch(now, packet, connection->reply);
+	return ct_write(packet, ct, now) ? REASON_CT_INSERT_FAILED : 0;
+}
+
+__inline __u8 status_of(const struct connection *connection)
+{
+	if (connection->related)
+		return CT_STATUS_RELATED;
+	if (connection->reply)
+		return CT_STATUS_REPLY;
+	return connection->remembered ? CT_STATUS_ESTABLISHED : CT_STATUS_NEW;
+}
+
+/* A reply to an echo that nobody remembers is judged by its own type, and opens nothing. */
+__inline bool opens_connection(const struct packet *packet, const struct connection *connection)
+{
+	if (packet->flags & PACKET_STATELESS)
+		return false;
+	return connection->remembered || !(packet->flags & PACKET_ECHO_REPLY);
+}
+
+/* The rules that decided: both of what passes, the denying one of what does not. */
+__inline void count_decision(const struct packet *packet, const struct decision *decision)
+{
+	if (!decision->reason || decision->direction == DIRECTION_EGRESS)
+		count_record(decision->egress.record, packet->length);
+	if (!decision->reason || decision->direction == DIRECTION_INGRESS)
+		count_record(decision->ingress.record, packet->length);
+	count_reason(decision->reason, decision->direction, packet->length);
+}
+
+/* Counts and reports. */
+__inline void conclude(const struct packet *packet, const struct connection *connection, struct decision *decision)
+{
+	decision->status = status_of(connection);
+	count_decision(packet, decision);
+	write_event(packet, decision, connection->hook.ifindex);
+}
+
+__inline void continue_entry(const struct ct_lookup *ct, struct connection *connection)
+{
+	connection->remembered = 1;
+	connection->reply = ct->reply;
+	connection->ingress_only = !!(ct->verdict & CT_FLAG_INGRESS_ONLY);
+}
+
+/* Judges, remembers, counts and reports. The receiver's row goes to `receiver`. 0 or the reason to drop. */
+__subprogram int judge_packet(const struct packet *packet, const struct hook *hook, struct ct_lookup *ct,
+			      __u32 *receiver)
+{
+	struct connection connection = {.hook = *hook, .ingress_only = hook->from_source_hook};
+	struct judge_scratch *scratch = clean_scratch();
+	struct decision *decision;
+
+	if (!scratch)
+		return REASON_INVALID_PACKET;
+	decision = &scratch->decision;
+	if (ct->entry)
+		continue_entry(ct, &connection);
+	judge_at_one_revision(packet, packet, &connection, decision);
+	if (!decision->reason && opens_connection(packet, &connection))
+		decision->reason = remember(packet, ct, &connection, decision, &scratch->entry);
+	conclude(packet, &connection, decision);
+	*receiver = decision->destination.endpoint;
+	return decision->reason;
+}
+
+/* An error is for the sender of what it quotes; an endpoint can only complain of what was sent to it. */
+__inline bool quotes_rightly(const struct packet *error, const struct packet *quoted, const struct hook *hook)
+{
+	if (!same_address(&error->destination, &quoted->source))
+		return false;
+	return hook->direction == DIRECTION_INGRESS || same_address(&error->source, &quoted->destination);
+}
+
+/* An ICMP error shares the verdict of the connection it quotes; one that quotes none is judged by its own type. */
+__subprogram int judge_icmp_error(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook,
+				  struct ct_lookup *ct, __u32 *receiver)
+{
+	struct connection connection = {.hook = *hook, .ingress_only = hook->from_source_hook};
+	struct judge_scratch *scratch = clean_scratch();
+	struct packet *quoted;
+
+	if (!scratch)
+		return REASON_INVALID_PACKET;
+	quoted = &scratch->quoted;
+	if (!parse_quoted(skb, packet, quoted) && quotes_rightly(packet, quoted, hook)) {
+		ct_find(quoted, ct);
+		if (ct->entry) {
+			connection.related = 1;
+			continue_entry(ct, &connection);
+		}
+	}
+	judge_at_one_revision(packet, quoted, &connection, &scratch->decision);
+	conclude(packet, &connection, &scratch->decision);
+	*receiver = scratch->decision.destination.endpoint;
+	return scratch->decision.reason;
+}
