@@ -139,9 +139,18 @@ class _Reader:
     def _map(self, name: str, definition: Type) -> MapSpec:
         members = {m.name: self.btf.strip(m.type).ref for m in self.btf.members(definition)}
         numbers = {n: self._uint(members[n]) for n in ("type", "max_entries", "map_flags") if n in members}
-        key, value = (self.dtype(members[n]) if n in members else None for n in ("key", "value"))
+        key, value = (self._element(members[n]) if n in members else None for n in ("key", "value"))
         flags, entries = numbers.get("map_flags", 0), numbers.get("max_entries", 0)
         return MapSpec(name, MapType(numbers["type"]), key, value, entries, flags)
+
+    def _element(self, number: int) -> DType:
+        """The dtype of a key or value; plain bytes for the programs' own scratch, which has unions or pointers."""
+        before = dict(self.layout.structs), dict(self.layout.enums)
+        try:
+            return self.dtype(number)
+        except MalformedObjectError:
+            self.layout.structs, self.layout.enums = before
+            return np.dtype((np.void, self.btf.strip(number).ref))
 
     def _uint(self, number: int) -> int:
         """The value of `__uint(name, value)`: the length of the array that the member points to."""

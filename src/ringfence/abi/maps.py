@@ -50,12 +50,14 @@ MAPS: Final[Mapping[str, MapSpec]] = {
         1,
         1024,
     ),
+    "ipcache_exact": MapSpec("ipcache_exact", MapType.HASH, structs.IPCACHE_EXACT_KEY, np.dtype("<u4"), 131072, 1),
+    "ipcache": MapSpec("ipcache", MapType.LPM_TRIE, structs.IPCACHE_KEY, np.dtype("<u4"), 131072, 1),
+    "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
+    "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
+    "events": MapSpec("events", MapType.RINGBUF, None, None, 8388608, 0),
     "policy": MapSpec("policy", MapType.HASH, structs.POLICY_KEY, np.dtype("<u4"), 131072, 1),
     "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "record_hits": MapSpec("record_hits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 131072, 0),
-    "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
-    "ipcache": MapSpec("ipcache", MapType.LPM_TRIE, structs.IPCACHE_KEY, np.dtype("<u4"), 131072, 1),
-    "ipcache_exact": MapSpec("ipcache_exact", MapType.HASH, structs.IPCACHE_EXACT_KEY, np.dtype("<u4"), 131072, 1),
     "peer_records": MapSpec("peer_records", MapType.ARRAY, np.dtype("<u4"), structs.PEER_RECORD, 131072, 1024),
     "endpoints": MapSpec("endpoints", MapType.ARRAY, np.dtype("<u4"), structs.ENDPOINT, 4096, 1024),
     "interfaces": MapSpec("interfaces", MapType.HASH, np.dtype("<u4"), np.dtype("<u4"), 4096, 1),
@@ -63,8 +65,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "ct6": MapSpec("ct6", MapType.LRU_HASH, structs.CT6_KEY, structs.CT_ENTRY, 131072, 0),
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
-    "events": MapSpec("events", MapType.RINGBUF, None, None, 8388608, 0),
-    "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
+    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V200"), 1, 0),
 }
 
 KNOBS: Final[Mapping[str, Knob]] = {
@@ -86,4 +87,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "3faf36c8c330b3f37cf37df5077d6a3d34af8d72834ac65b7afd2c2f7559194d"
+DIGEST: Final = "a6b12ee4d67e67c5b79a3d525b20907d8dca0b5853743517ae7900b5359a1244"

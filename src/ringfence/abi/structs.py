@@ -36,6 +36,32 @@ EVENT: Final[np.dtype[Any]] = np.dtype(
         ("pad", "<u4"),
     ]
 )
+IPCACHE_EXACT_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("address", ("u1", (16,))),
+    ]
+)
+IPCACHE_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("prefix_length", "<u4"),
+        ("family", "<u4"),
+        ("address", ("u1", (16,))),
+    ]
+)
+RULE: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("precedence", "<u8"),
+        ("verdict", "u1"),
+        ("reason", "u1"),
+        ("pad", ("u1", (6,))),
+    ]
+)
+EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("written", "<u8"),
+        ("lost", "<u8"),
+    ]
+)
 POLICY_KEY: Final[np.dtype[Any]] = np.dtype(
     [
         ("subject", "<u4"),
@@ -58,26 +84,6 @@ COUNTER: Final[np.dtype[Any]] = np.dtype(
     [
         ("packets", "<u8"),
         ("bytes", "<u8"),
-    ]
-)
-RULE: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("precedence", "<u8"),
-        ("verdict", "u1"),
-        ("reason", "u1"),
-        ("pad", ("u1", (6,))),
-    ]
-)
-IPCACHE_KEY: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("prefix_length", "<u4"),
-        ("family", "<u4"),
-        ("address", ("u1", (16,))),
-    ]
-)
-IPCACHE_EXACT_KEY: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("address", ("u1", (16,))),
     ]
 )
 PEER_RECORD: Final[np.dtype[Any]] = np.dtype(
@@ -155,11 +161,5 @@ FRAGMENT: Final[np.dtype[Any]] = np.dtype(
         ("icmp_type", "u1"),
         ("icmp_code", "u1"),
         ("pad", ("u1", (2,))),
-    ]
-)
-EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("written", "<u8"),
-        ("lost", "<u8"),
     ]
 )
