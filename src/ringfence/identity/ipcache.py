@@ -1,8 +1,8 @@
 """The ipcache: what is known of an address, as the datapath's longest-prefix map will hold it.
 
-It is made of two inputs: assignments (an endpoint's or node's address, a configured prefix of workloads -> identity)
-and the policy prefixes. An assigned prefix has its assigned identity and so has every policy prefix inside it: a rule about
-an outside range does not mean the workloads in it. Every entry has its prefix class besides.
+It is made of two inputs: assignments (an address of an endpoint or node, a configured prefix of workloads -> identity)
+and the policy prefixes. An assigned prefix has its assigned identity and so has every policy prefix inside it: a rule
+about an outside range does not mean the workloads in it. Every entry has its prefix class besides.
 """
 
 from __future__ import annotations

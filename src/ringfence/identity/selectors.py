@@ -6,6 +6,7 @@ by looking at every identity; a new identity is tried only on the selectors that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import TypeVar
@@ -39,6 +40,9 @@ class LabelIndex:
 
     def __getitem__(self, number: int) -> Labels:
         return self._labels[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._labels)
 
     def __contains__(self, number: int) -> bool:
         return number in self._labels
@@ -96,6 +100,9 @@ class SelectorCache:
 
     def labels(self, number: int) -> Labels:
         return self._index[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._index)
 
     def __contains__(self, number: int) -> bool:
         return number in self._index

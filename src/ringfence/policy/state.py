@@ -1,0 +1,200 @@
+"""The policy state: policies, endpoints and addresses in; what the kernel should hold out.
+
+The one place where allocation, selectors, prefixes, ipcache and map state are kept in step. Every change is made by a
+method; `take_changes` then tells what has become different since it was last asked, which is what one commit writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ringfence.errors import NotFound
+from ringfence.identity.allocator import Allocator
+from ringfence.identity.ipcache import Ipcache, Known
+from ringfence.identity.prefixes import Address, Network, PrefixTable, host_network
+from ringfence.identity.reserved import RESERVED_LABELS, WHOLE_FAMILY, Reserved
+from ringfence.identity.selectors import SelectorCache
+from ringfence.labels import Labels
+from ringfence.policy.builtin import LINK_LOCAL, Settings, builtin_policies
+from ringfence.policy.mapstate import MapState, PolicyKey
+from ringfence.policy.repository import Repository, RuleDelta
+from ringfence.policy.resolve import Resolver
+from ringfence.policy.rule import Policy
+from ringfence.verdict import RuleText
+
+DEFAULT_SETTINGS = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs from before; None stands for gone. `identities` maps numbers to their labels."""
+
+    policy: Mapping[PolicyKey, RuleText | None]
+    peers: Mapping[Network, Known | None]
+    identities: Mapping[int, Labels | None]
+
+    def __bool__(self) -> bool:
+        return bool(self.policy or self.peers or self.identities)
+
+
+class PolicyState:
+    """Policies times endpoints, kept exact. An allocator may bring numbers from before a restart."""
+
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS, allocator: Allocator | None = None) -> None:
+        self.allocator = allocator or Allocator()
+        self.policies = Repository()
+        self.prefixes = PrefixTable()
+        self.selectors = SelectorCache()
+        self.ipcache = Ipcache(self.prefixes)
+        self._resolver = Resolver(self.selectors, self.prefixes)
+        self._builtin = builtin_policies(settings)
+        self._endpoints: Counter[int] = Counter()
+        self._nodes: set[Network] = set()
+        self._touched: dict[int, Labels | None] = {}
+        for number, labels in RESERVED_LABELS.items():
+            self._resolver.add_identity(number, labels)
+        for policy in self._builtin:
+            self._change_rules([RuleDelta(added=policy.rules)])
+        self.ipcache.assign(LINK_LOCAL, Reserved.HOST)
+        for prefix in settings.workload_prefixes:
+            self.ipcache.assign(prefix, Reserved.UNMANAGED)
+
+    @property
+    def map(self) -> MapState:
+        return self._resolver.map
+
+    @property
+    def subjects(self) -> frozenset[int]:
+        """The identities that have an endpoint on this host."""
+        return frozenset(self._resolver.subjects)
+
+    @property
+    def builtin(self) -> tuple[Policy, ...]:
+        """The policies that no file says."""
+        return tuple(self._builtin)
+
+    def apply(self, policies: Iterable[Policy]) -> None:
+        """Add policies; one with the uid of another takes its place, the last of several counts."""
+        wanted = {policy.uid: policy for policy in policies}
+        self._change_rules([self.policies.put(policy) for policy in wanted.values()])
+
+    def delete(self, uids: Iterable[str]) -> None:
+        """Raises NotFound, and deletes nothing, if one of the uids is not applied."""
+        wanted = list(dict.fromkeys(uids))
+        missing = [uid for uid in wanted if uid not in self.policies]
+        if missing:
+            raise NotFound(f"no such policy is applied: {', '.join(missing)}")
+        self._change_rules([self.policies.remove(uid) for uid in wanted])
+
+    def add_endpoint(self, labels: Labels, addresses: Iterable[Address]) -> int:
+        """An endpoint of this host has come. Returns its identity."""
+        identity = self.acquire_identity(labels)
+        self._endpoints[identity] += 1
+        if self._endpoints[identity] == 1:
+            self._resolver.add_subject(identity)
+        for address in addresses:
+            self.ipcache.assign(host_network(address), identity)
+        return identity
+
+    def remove_endpoint(self, identity: int, addresses: Iterable[Address]) -> None:
+        """An endpoint of this host has gone. Its addresses that have come to another since are left alone."""
+        for network in map(host_network, addresses):
+            if self.ipcache.assigned(network) == identity:
+                self.ipcache.unassign(network)
+        self._endpoints[identity] -= 1
+        if not self._endpoints[identity]:
+            del self._endpoints[identity]
+            self._resolver.remove_subject(identity)
+        self.release_identity(identity)
+
+    def move_endpoint(
+        self, identity: int, old_addresses: Iterable[Address], labels: Labels, addresses: Iterable[Address]
+    ) -> int:
+        """An endpoint has other labels or addresses. Returns its new identity."""
+        wanted = list(addresses)
+        gone = [address for address in old_addresses if address not in wanted]
+        new = self.add_endpoint(labels, wanted)
+        self.remove_endpoint(identity, gone)
+        return new
+
+    def acquire_identity(self, labels: Labels) -> int:
+        """The number of labels, one use more: for peers that live elsewhere."""
+        number, new = self.allocator.allocate(labels)
+        if new and number not in RESERVED_LABELS:
+            self._resolver.add_identity(number, labels)
+            self._touched[number] = labels
+        return number
+
+    def release_identity(self, number: int) -> None:
+        if self.allocator.release(number):
+            self._resolver.remove_identity(number)
+            self._touched[number] = None
+
+    def set_nodes(self, addresses: Iterable[Address]) -> None:
+        """The addresses of the node itself, all of them."""
+        wanted = set(map(host_network, addresses))
+        for network in self._nodes - wanted:
+            self.ipcache.unassign(network)
+        for network in wanted - self._nodes:
+            self.ipcache.assign(network, Reserved.HOST)
+        self._nodes = wanted
+
+    def labels(self, number: int) -> Labels | None:
+        """The labels of an identity in use, None for a number that stands for nothing."""
+        return self.selectors.labels(number) if number in self.selectors else None
+
+    def identities(self) -> dict[int, Labels]:
+        """All identities in use with their labels, reserved and prefixes' ones too."""
+        return {number: self.selectors.labels(number) for number in self.selectors}
+
+    def take_changes(self) -> Changes:
+        """What has become different since the last call."""
+        touched, self._touched = self._touched, {}
+        return Changes(self._resolver.map.take_changes(), self.ipcache.take_changes(), touched)
+
+    def _change_rules(self, deltas: list[RuleDelta]) -> None:
+        """First what comes, then what goes: a prefix that is used before and after keeps its number."""
+        for rule in (rule for delta in deltas for rule in delta.added):
+            for prefix in sorted(rule.prefixes, key=_network_order):
+                self._use_prefix(prefix)
+            self._resolver.add_rule(rule)
+        for rule in (rule for delta in deltas for rule in delta.removed):
+            self._resolver.remove_rule(rule)
+            for prefix in rule.prefixes:
+                self._drop_prefix(prefix)
+
+    def _use_prefix(self, prefix: Network) -> None:
+        number, new = self.allocator.allocate_prefix(prefix)
+        if not new:
+            return
+        self._resolver.add_prefix(prefix, number)
+        if prefix not in WHOLE_FAMILY:
+            self._resolver.add_identity(number, self.prefixes.labels(prefix))
+            self._touched[number] = self.prefixes.labels(prefix)
+        self._relabel_inside(prefix)
+        self.ipcache.prefix_changed(prefix)
+
+    def _drop_prefix(self, prefix: Network) -> None:
+        number = self.prefixes.number(prefix)
+        if not self.allocator.release_prefix(prefix):
+            return
+        self._resolver.remove_prefix(prefix)
+        if prefix not in WHOLE_FAMILY:
+            self._resolver.remove_identity(number)
+            self._touched[number] = None
+        self._relabel_inside(prefix)
+        self.ipcache.prefix_changed(prefix)
+
+    def _relabel_inside(self, prefix: Network) -> None:
+        """The identities of prefixes inside one that has come or gone carry its label or no longer do."""
+        for inner in self.prefixes.networks.inside(prefix):
+            if inner != prefix:
+                number, labels = self.prefixes.number(inner), self.prefixes.labels(inner)
+                self._resolver.relabel(number, labels)
+                self._touched[number] = labels
+
+
+def _network_order(network: Network) -> tuple[int, int, int]:
+    return network.version, network.prefixlen, int(network.network_address)
