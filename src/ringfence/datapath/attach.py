@@ -1,0 +1,111 @@
+"""Both programs on the host side of an endpoint's interface: put there, taken off, and listed as the kernel has them.
+
+The host side's egress is where packets go to the endpoint. That hook comes first, so that nothing an endpoint sends
+can be answered past an unjudged hook. Interfaces are those of the calling thread's network namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ringfence.datapath import clsact, links
+from ringfence.datapath.bpf import program_info
+from ringfence.datapath.features import has_tcx
+from ringfence.datapath.links import Hook
+from ringfence.datapath.loader import LoadedObject
+from ringfence.errors import NotFound, RingfenceError, Unavailable
+
+# In the order of attaching.
+PROGRAMS: Final = {Hook.EGRESS: "to_endpoint", Hook.INGRESS: "from_endpoint"}
+
+
+class Mechanism(StrEnum):
+    """How a program is held at its hook."""
+
+    TCX = "tcx"
+    CLSACT = "clsact"
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A program that the kernel runs at a hook of an interface."""
+
+    hook: Hook
+    mechanism: Mechanism
+    program_id: int
+
+
+def pin_path(directory: Path, ifindex: int, hook: Hook) -> Path:
+    """Where the link at a hook is pinned, under an object's pin directory."""
+    return directory / "links" / f"{ifindex}-{hook.name.lower()}"
+
+
+def attach(loaded: LoadedObject, ifindex: int, directory: Path, mechanism: Mechanism | None = None) -> Mechanism:
+    """Have both programs of this object, and no other of ours, on an interface; the default mechanism is the best.
+
+    A program of an earlier object is swapped without a packet unjudged. `directory` is the object's pin directory.
+    Raises `NotFound` when the interface is gone, `Unavailable` when the kernel refuses.
+    """
+    chosen = mechanism or (Mechanism.TCX if has_tcx() else Mechanism.CLSACT)
+    try:
+        for hook, name in PROGRAMS.items():
+            if chosen is Mechanism.TCX:
+                links.ensure(loaded.programs[name], ifindex, hook, pin_path(directory, ifindex, hook))
+            else:
+                clsact.ensure(loaded.programs[name], name, ifindex, hook)
+        # Only once the new ones judge: what an attach by the other mechanism left there.
+        _remove(ifindex, directory, Mechanism.CLSACT if chosen is Mechanism.TCX else Mechanism.TCX)
+    except (OSError, NetlinkError) as error:
+        raise _failed(error, ifindex, chosen) from error
+    _verify(loaded, ifindex, chosen)
+    return chosen
+
+
+def detach(ifindex: int, directory: Path) -> None:
+    """Take our programs off, however they were attached. An interface that is gone leaves only pins to remove."""
+    for mechanism in Mechanism:
+        _remove(ifindex, directory, mechanism)
+
+
+def _remove(ifindex: int, directory: Path, mechanism: Mechanism) -> None:
+    if mechanism is Mechanism.TCX:
+        for hook in PROGRAMS:
+            pin_path(directory, ifindex, hook).unlink(missing_ok=True)
+    else:
+        clsact.remove(frozenset(PROGRAMS.values()), ifindex)
+
+
+def query(ifindex: int) -> tuple[Attached, ...]:
+    """All programs at both hooks, whoever put them there, asked of the kernel and never inferred from pins."""
+    found = []
+    for hook in PROGRAMS:
+        found += [Attached(hook, Mechanism.TCX, item.program_id) for item in links.listed(ifindex, hook)]
+        filters = [item for item in clsact.listed(ifindex, hook) if item.direct_action]
+        found += [Attached(hook, Mechanism.CLSACT, item.program_id) for item in filters]
+    return tuple(found)
+
+
+def programs_ok(loaded: LoadedObject, ifindex: int) -> bool:
+    """Whether both programs of this object are on the interface, each once."""
+    found = sorted((item.hook, item.program_id) for item in query(ifindex))
+    ours = {program_info(loaded.programs[name]).id for name in PROGRAMS.values()}
+    wanted = sorted((hook, program_info(loaded.programs[name]).id) for hook, name in PROGRAMS.items())
+    return [item for item in found if item[1] in ours] == wanted
+
+
+def _verify(loaded: LoadedObject, ifindex: int, mechanism: Mechanism) -> None:
+    if not programs_ok(loaded, ifindex):
+        raise RingfenceError(f"interface {ifindex}: attached by {mechanism}, but the kernel lists {query(ifindex)}")
+
+
+def _failed(error: OSError | NetlinkError, ifindex: int, mechanism: Mechanism) -> RingfenceError:
+    code = error.code if isinstance(error, NetlinkError) else error.errno
+    if code == errno.ENODEV:
+        return NotFound(f"interface {ifindex} is gone")
+    return Unavailable(f"cannot attach to interface {ifindex} by {mechanism}: {error}")
