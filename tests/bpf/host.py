@@ -1,0 +1,179 @@
+"""A host under test: the real object in the kernel, filled through real commits, given packets by BPF_PROG_TEST_RUN.
+
+Interfaces are numbers only: the endpoint that a packet is run at has the loopback's index, which is what a test run
+says, and all others have indexes that do not exist.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, NamedTuple
+
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from ringfence.abi import Delivery, Direction, MetricsLayout, PeerKind, Reason, Tier, Verdict
+from ringfence.datapath.commit import Committer
+from ringfence.datapath.endpoints import EndpointTable
+from ringfence.datapath.loader import LoadedObject
+from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.syscall import SK_BUFF, TestRun, prog_test_run
+from ringfence.engine.commands import Commit, Peer, RuleRow, WriteEndpoint
+from ringfence.policy.mapstate import PolicyKey
+
+LOOPBACK = 1
+ELSEWHERE = 1000
+PASS, DROP, REDIRECT = 0xFFFFFFFF, 2, 7
+ALLOW_PRECEDENCE, DENY_PRECEDENCE, DEFAULT_PRECEDENCE = 2, 3, 0
+Network = IPv4Network | IPv6Network
+
+
+class Endpoint(NamedTuple):
+    """A workload of the host under test."""
+
+    row: int
+    identity: int
+    addresses: tuple[str, ...]
+
+    @property
+    def mac(self) -> bytes:
+        return bytes([2, 0, 0, 0, 1, self.row])
+
+
+class Outcome(NamedTuple):
+    """What became of a packet: the program's answer, the first event, the packet as it left."""
+
+    run: TestRun
+    events: Any
+
+    @property
+    def passed(self) -> bool:
+        return self.run.retval in {PASS, REDIRECT}
+
+    @property
+    def event(self) -> Any:
+        assert len(self.events) == 1, f"{len(self.events)} events"
+        return self.events[0]
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(int(self.event["reason"]))
+
+    @property
+    def mark(self) -> int:
+        return int.from_bytes(self.run.context[8:12], "little")
+
+
+class Host:
+    """Endpoints, rules and packets over one loaded object. The first policy is the defaults: all allowed."""
+
+    def __init__(self, loaded: LoadedObject) -> None:
+        self.loaded = loaded
+        self.committer = Committer(loaded.maps)
+        self.table = EndpointTable(loaded.maps)
+        self.ring = EventRing(loaded.maps["events"])
+        self.endpoints: dict[str, Endpoint] = {}
+        self.rules: dict[RuleRow, int] = {}
+
+    def add(self, name: str, identity: int, *addresses: str, delivery: Delivery = Delivery.PEER) -> Endpoint:
+        """A workload with default allow both ways, until it is isolated."""
+        endpoint = Endpoint(len(self.endpoints) + 1, identity, addresses)
+        self.endpoints[name] = endpoint
+        self._place(endpoint, ELSEWHERE + endpoint.row, delivery)
+        self.known({address: Peer(identity, 0, endpoint.row) for address in addresses})
+        for direction in (Direction.INGRESS, Direction.EGRESS):
+            self.enter(
+                key(identity, direction, tier=Tier.BASELINE), RuleRow(DEFAULT_PRECEDENCE, Verdict.ALLOW, Reason.FORWARDED)
+            )
+        return endpoint
+
+    def known(self, peers: dict[str, Peer | None]) -> int:
+        """Commit what the ipcache says of prefixes."""
+        return self.committer.commit(Commit(peers={ip_network(prefix): peer for prefix, peer in peers.items()}))
+
+    def enter(self, entry: PolicyKey, rule: RuleRow | None) -> int:
+        """Commit one entry, or take it away. Returns the rule's number."""
+        if rule is None:
+            self.committer.commit(Commit(policy={entry: 0}))
+            return 0
+        number = self.rules.setdefault(rule, len(self.rules) + 1)
+        self.committer.commit(Commit(rules={number: rule}, policy={entry: number}))
+        return number
+
+    def isolate(self, name: str, direction: Direction) -> int:
+        """Default deny for an endpoint."""
+        entry = key(self.endpoints[name].identity, direction)
+        return self.enter(entry, RuleRow(DEFAULT_PRECEDENCE, Verdict.DENY, Reason.POLICY_DENIED))
+
+    def allow(self, entry: PolicyKey) -> int:
+        return self.enter(entry, RuleRow(ALLOW_PRECEDENCE, Verdict.ALLOW, Reason.FORWARDED))
+
+    def deny(self, entry: PolicyKey) -> int:
+        return self.enter(entry, RuleRow(DENY_PRECEDENCE, Verdict.DENY, Reason.POLICY_DENY_RULE))
+
+    def sends(self, name: str, packet: Packet, mark: int = 0) -> Outcome:
+        """Run a packet at the hook of what an endpoint sends."""
+        return self._run("from_endpoint", self.endpoints[name], packet, mark)
+
+    def gets(self, name: str, packet: Packet, mark: int = 0) -> Outcome:
+        """Run a packet at the hook of what an endpoint is given by the stack."""
+        return self._run("to_endpoint", self.endpoints[name], packet, mark)
+
+    def hits(self, entry: PolicyKey) -> tuple[int, int]:
+        """Packets and bytes of an entry."""
+        counter = self.loaded.maps["record_hits"].lookup(self.committer.policy.row_of[entry])
+        return int(counter["packets"]), int(counter["bytes"])
+
+    def counted(self, reason: Reason, direction: Direction) -> int:
+        """Packets counted for a reason."""
+        row = reason * MetricsLayout.DIRECTIONS + direction
+        return int(self.loaded.maps["metrics"].lookup(row)["packets"])
+
+    def connections(self, family: int = 4) -> list[Any]:
+        """Entries of conntrack."""
+        return list(self.loaded.maps[f"ct{family}"].dump()[1])
+
+    def _run(self, program: str, at: Endpoint, packet: Packet, mark: int) -> Outcome:
+        self._place(at, LOOPBACK)
+        context = bytearray(SK_BUFF.itemsize)
+        context[8:12] = mark.to_bytes(4, "little")
+        frame = bytes(Ether(src=at.mac, dst="02:00:00:00:00:01") / packet if not packet.haslayer(Ether) else packet)
+        try:
+            self.ring.read()
+            run = prog_test_run(self.loaded.programs[program], frame, bytes(context))
+            return Outcome(run, self.ring.read())
+        finally:
+            self._place(at, ELSEWHERE + at.row)
+
+    def _place(self, endpoint: Endpoint, ifindex: int, delivery: Delivery | None = None) -> None:
+        if delivery is None:
+            delivery = Delivery(int(self.loaded.maps["endpoints"].mmap_array()[endpoint.row]["delivery"]))
+        self.table.write(
+            WriteEndpoint(endpoint.row, endpoint.row, ifindex, endpoint.mac, bytes([2, 0, 0, 0, 2, endpoint.row])), delivery
+        )
+
+
+def key(
+    subject: int,
+    direction: Direction,
+    peer: int | None = None,
+    *,
+    protocol: int | None = None,
+    port: int | None = None,
+    tier: Tier = Tier.NORMAL,
+    bits: int = 16,
+    kind: PeerKind = PeerKind.IDENTITY,
+) -> PolicyKey:
+    """A policy key as a rule would be written: no peer, protocol or port means any."""
+    prefix = 0 if protocol is None else 8 if port is None else 8 + bits
+    return PolicyKey(
+        subject, peer or 0, port or 0, protocol or 0, prefix, PeerKind.ANY if peer is None else kind, tier, direction
+    )
+
+
+def ip(source: str, destination: str, **fields: Any) -> Packet:
+    """An IP header of the addresses' family."""
+    layer = IP if ip_address(source).version == 4 else IPv6
+    return layer(src=source, dst=destination, **fields)
