@@ -83,4 +83,14 @@ class Detach:
     ifindex: int
 
 
-Command = Commit | WriteEndpoint | ClearEndpoint | Attach | Detach
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep these values beyond the life of the process, before the commit that uses them. None: forget.
+
+    An item is named by its kind and its key; a value is made of what JSON has.
+    """
+
+    items: Mapping[tuple[str, str], object]
+
+
+Command = Remember | WriteEndpoint | Commit | ClearEndpoint | Detach | Attach

@@ -48,6 +48,8 @@ class NumberPool:
         """Mark a number as taken that was given out before this pool existed."""
         if number >= self._next:
             self._claimed.add(number)
+        elif number in self._released:
+            self._released.remove(number)
 
     def give_back(self, number: int) -> None:
         self._released.append(number)
