@@ -11,7 +11,6 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ringfence.errors import Unavailable
@@ -101,9 +100,7 @@ class BpfObject:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._library.bpf_object__close(self._handle)
 
     def _items(self, kind: str) -> Iterator[tuple[str, int]]:

@@ -7,7 +7,6 @@ that no record is split. Relies on x86's memory order: what lies before the prod
 from __future__ import annotations
 
 import mmap
-from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -49,9 +48,7 @@ class EventRing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def fileno(self) -> int:
