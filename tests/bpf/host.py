@@ -81,7 +81,7 @@ class Host:
         """A workload with default allow both ways, until it is isolated."""
         endpoint = Endpoint(len(self.endpoints) + 1, identity, addresses)
         self.endpoints[name] = endpoint
-        self._place(endpoint, ELSEWHERE + endpoint.row, delivery)
+        self.place(endpoint, ELSEWHERE + endpoint.row, delivery)
         self.known({address: Peer(identity, 0, endpoint.row) for address in addresses})
         for direction in (Direction.INGRESS, Direction.EGRESS):
             self.enter(
@@ -136,7 +136,7 @@ class Host:
         return list(self.loaded.maps[f"ct{family}"].dump()[1])
 
     def _run(self, program: str, at: Endpoint, packet: Packet, mark: int) -> Outcome:
-        self._place(at, LOOPBACK)
+        self.place(at, LOOPBACK)
         context = bytearray(SK_BUFF.itemsize)
         context[8:12] = mark.to_bytes(4, "little")
         frame = bytes(Ether(src=at.mac, dst="02:00:00:00:00:01") / packet if not packet.haslayer(Ether) else packet)
@@ -145,9 +145,10 @@ class Host:
             run = prog_test_run(self.loaded.programs[program], frame, bytes(context))
             return Outcome(run, self.ring.read())
         finally:
-            self._place(at, ELSEWHERE + at.row)
+            self.place(at, ELSEWHERE + at.row)
 
-    def _place(self, endpoint: Endpoint, ifindex: int, delivery: Delivery | None = None) -> None:
+    def place(self, endpoint: Endpoint, ifindex: int, delivery: Delivery | None = None) -> None:
+        """Say which interface is the host side of an endpoint's."""
         if delivery is None:
             delivery = Delivery(int(self.loaded.maps["endpoints"].mmap_array()[endpoint.row]["delivery"]))
         self.table.write(
