@@ -17,7 +17,6 @@ import numpy as np
 
 from ringfence.abi import DIGEST, MAPS
 from ringfence.abi.layout import Layout, read_layout
-from ringfence.datapath.bpf import program_info
 from ringfence.datapath.libbpf import BpfObject
 from ringfence.datapath.syscall import BpfMap, obj_get, obj_pin
 from ringfence.errors import Unavailable
@@ -60,14 +59,18 @@ class LoadedObject:
         self.maps.clear()
 
     def pin(self, directory: Path) -> None:
-        """Pin everything. Raises FileExistsError where something is pinned already."""
+        """Pin everything; programs and maps that are pinned there are replaced by these."""
         for name in ("maps", "progs", "links"):
             (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, bpf_map in self.maps.items():
-            bpf_map.pin(directory / "maps" / _pin_name(name))
-        # Programs last: one whose pin is there has all its maps pinned.
+            _replace_pin(bpf_map.fd, directory / "maps" / _pin_name(name))
         for name, fd in self.programs.items():
-            obj_pin(fd, directory / "progs" / name)
+            _replace_pin(fd, directory / "progs" / name)
+
+
+def _replace_pin(fd: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    obj_pin(fd, path)
 
 
 def object_bytes() -> bytes:
@@ -78,17 +81,25 @@ def object_bytes() -> bytes:
         raise Unavailable(f"the BPF object {OBJECT.name} was not built: run make setup") from error
 
 
-def load(knobs: Mapping[str, int], sizes: Mapping[str, int], data: bytes | None = None) -> LoadedObject:
+def load(
+    knobs: Mapping[str, int],
+    sizes: Mapping[str, int],
+    data: bytes | None = None,
+    reuse: Mapping[str, BpfMap] | None = None,
+) -> LoadedObject:
     """Load the object with these knobs (`abi.KNOBS`) and map sizes (max_entries; bytes for a ring).
 
+    Maps in `reuse` are taken over with their contents and sizes, so that new programs go on where others stop.
     Raises `Unavailable` when the object's layout is not that of `ringfence.abi`, or the kernel refuses it.
     """
     content = object_bytes() if data is None else data
     layout = read_layout(content)
     if layout.digest != DIGEST:
         raise Unavailable(f"the BPF object has layout {layout.digest[:12]}, expected {DIGEST[:12]}: run make setup")
+    taken_over = reuse or {}
     with BpfObject(content, "ringfence") as opened:
-        opened.set_sizes(sizes)
+        opened.set_sizes({name: size for name, size in sizes.items() if name not in taken_over})
+        opened.reuse({name: bpf_map.fd for name, bpf_map in taken_over.items()})
         _set_knobs(opened.read_only_data(), layout, knobs)
         opened.load()
         return _take(opened)
@@ -117,10 +128,8 @@ def _take(opened: BpfObject) -> LoadedObject:
 
 
 def is_pinned(directory: Path) -> bool:
-    """Whether a whole object is pinned there: its programs are pinned last."""
-    return all((directory / "maps" / _pin_name(name)).exists() for name in MAPS) and any(
-        (directory / "progs").glob("*"),
-    )
+    """Whether all maps of an object are pinned there."""
+    return all((directory / "maps" / _pin_name(name)).exists() for name in MAPS)
 
 
 def open_pinned(directory: Path) -> LoadedObject:
@@ -143,10 +152,7 @@ def unpin(directory: Path) -> None:
             path.unlink()
         if (directory / name).is_dir():
             (directory / name).rmdir()
-    if directory.is_dir():
-        directory.rmdir()
-
-
-def program_id(fd: int) -> int:
-    """The kernel's number of an open program: what PROG_QUERY and tc show."""
-    return program_info(fd).id
+    # The instance's directory and the one of all instances go with the last pin in them.
+    for emptied in (directory, directory.parent, PIN_ROOT):
+        if emptied.is_dir() and not any(emptied.iterdir()):
+            emptied.rmdir()
