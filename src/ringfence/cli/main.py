@@ -13,7 +13,7 @@ import click
 
 from ringfence.cli.lazy import Lazy, LazyGroup
 from ringfence.cli.session import Session
-from ringfence.errors import BadInput, RingfenceError
+from ringfence.errors import BadInput, RingfenceError, Unavailable
 
 COMMANDS = {
     "agent": Lazy("ringfence.cli.agent:agent", "Run the agent of this host."),
@@ -46,21 +46,29 @@ class Root(LazyGroup):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
-        except RingfenceError as error:
-            _report(error)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # The reader (`| head`) has seen enough; what is still buffered goes nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            ctx.exit(0)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if os.environ.get("RINGFENCE_DEBUG"):
                 raise
-            message = " ".join(str(error).split())
-            click.echo(f"internal error: {type(error).__name__}: {message} (RINGFENCE_DEBUG=1 shows where)", err=True)
-            ctx.exit(1)
+            ctx.exit(_tell(error))
+
+
+def _tell(error: BaseException) -> int:
+    """Say an error in as few lines as it needs; returns the exit code."""
+    if isinstance(error, RingfenceError):
+        _report(error)
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # The reader (`| head`) has seen enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("ringfence"):
+        click.echo(f"this needs {error.name}; get it with: pip install 'ringfence[agent]'", err=True)
+        return Unavailable.exit_code
+    message = " ".join(str(error).split())
+    click.echo(f"internal error: {type(error).__name__}: {message} (RINGFENCE_DEBUG=1 shows where)", err=True)
+    return 1
 
 
 def _report(error: RingfenceError) -> None:

@@ -57,19 +57,16 @@ def line(event: FlowShape | Lost) -> str:
 def _flow_line(flow: FlowShape) -> str:
     verdict = click.style(flow["verdict"].upper().ljust(5), fg=COLOURS.get(flow["verdict"].lower()), bold=True)
     ends = f"{party(flow['source'])} -> {party(flow['destination'])}"
-    return f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}, {rule(flow)}"
+    return f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}; {rule_text(flow)}"
 
 
-def rule(flow: FlowShape) -> str:
-    """Name the rule that decided, with where it was written."""
+def rule_text(flow: FlowShape) -> str:
+    """Say the rule that decided, with where it was written."""
     decided = flow["rule"]
     if decided is None:
-        return "by no rule"
-    texts = [decided["policy"], decided["text"], decided["origin"]]
-    said = [
-        text for number, text in enumerate(texts) if text and not any(text in other for other in texts[number + 1 :])
-    ]
-    return "by " + " ".join(said)
+        return "no rule was asked"
+    # A text usually names the place already ("isolated by web.yaml:12").
+    return decided["text"] if decided["origin"] in decided["text"] else f"{decided['text']} ({decided['origin']})"
 
 
 def party(end: Party) -> str:

@@ -91,4 +91,4 @@ def _warn(warnings: Iterable[ProblemShape]) -> None:
     """Warnings go where errors go, so that output that is read by a program stays clean."""
     for warning in warnings:
         place = f"{warning['file']}:{warning['line']}:{warning['column']}"
-        click.echo(f"{place}: warning: {warning['found']}; {warning['expected']}", err=True)
+        click.echo(f"{place}: warning: {warning['found']}; expected {warning['expected']}", err=True)

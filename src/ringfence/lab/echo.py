@@ -1,8 +1,8 @@
 """Echo servers: sockets in any number of namespaces, all served by one selector loop of one process.
 
 A socket stays in the namespace it was made in, so one loop can answer for every pod of a lab. The kernel itself answers
-ICMP echo. `python -m ringfence.lab.echo` reads what to serve from its standard input, a JSON list of
-`[namespace, "TCP" | "UDP", port]`, prints `ready` when all of it is bound, and serves until it is terminated.
+ICMP echo. `python -m ringfence.lab.echo FILE` reads what to serve, a JSON list of `[namespace, "TCP" | "UDP", port]`,
+prints `ready` when all of it is bound, and serves until it is terminated.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import selectors
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from ringfence.errors import RingfenceError
@@ -21,6 +22,7 @@ from ringfence.lab.namespaces import inside
 
 DATAGRAM = 65535
 BACKLOG = 1024
+READY = "ready"
 
 
 class Service(NamedTuple):
@@ -119,13 +121,14 @@ def _listener(service: Service) -> socket.socket:
     return listener
 
 
-def _serve(services: Iterable[Service]) -> None:
+def _serve(file: Path) -> None:
     servers = EchoServers()
-    for service in services:
-        servers.bind(service)
-    print("ready", flush=True)
+    for namespace, protocol, port in json.loads(file.read_text()):
+        servers.bind(Service(namespace, protocol, port))
+    sys.stdout.write(f"{READY}\n")
+    sys.stdout.flush()
     servers.serve()
 
 
 if __name__ == "__main__":
-    _serve(Service(str(namespace), str(protocol), int(port)) for namespace, protocol, port in json.load(sys.stdin))
+    _serve(Path(sys.argv[1]))

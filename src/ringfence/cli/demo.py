@@ -1,0 +1,100 @@
+"""`ringfence demo`: a policy at work between three workloads, and one of its rules flipped while they talk."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import click
+
+from ringfence.cli.demo_screen import Keys, Screen
+from ringfence.cli.output import print_json, print_table
+from ringfence.cli.session import Session, pass_session
+from ringfence.lab.demo import PHASES, Demo, running
+from ringfence.lab.traffic import PATIENCE
+
+DEFAULT_DEMO = "demo"
+DEFAULT_SECONDS = 12.0
+# Taking everything down takes about a second.
+END_SECONDS = 1.0
+SHORTEST_PHASE = 0.5
+REFRESH_SECONDS = 0.1
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="No screen: print a JSON summary on standard output.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help=f"About how long it takes in all.  [default: {DEFAULT_SECONDS:.0f}; on a terminal until Q is pressed]",
+)
+@pass_session
+def demo(session: Session, *, headless: bool, seconds: float | None) -> None:
+    """Watch a policy decide: ping, port 80 and port 8080 from a frontend and a stranger to a backend.
+
+    On a terminal A allows and D denies port 8080, and Q ends it. Everything is made in network namespaces of its own
+    and removed at the end.
+    """
+    # Asked to end, it ends as by Ctrl-C: with everything removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end = None if seconds is None else monotonic() + seconds
+    with running(session.instance or DEFAULT_DEMO, _say) as show:
+        if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            _flip_by_the_clock(show, end or monotonic() + DEFAULT_SECONDS)
+        else:
+            _flip_by_keys(show, end)
+        show.stop()
+        totals = show.summary()
+    if headless:
+        print_json(totals)
+    else:
+        _print_totals(totals)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _flip_by_the_clock(show: Demo, end: float) -> None:
+    """Give each phase a third of the time that is left, open the port after the first and block it after the second."""
+    waits = len(PHASES) * PATIENCE + END_SECONDS
+    phase_seconds = max(SHORTEST_PHASE, (end - monotonic() - waits) / len(PHASES))
+    pause = Event()
+    _say(f"phase {show.phase}: port 8080 blocked")
+    with suppress(KeyboardInterrupt):
+        for open_port in (True, False):
+            pause.wait(phase_seconds)
+            _flip(show, open_port=open_port)
+        pause.wait(phase_seconds)
+
+
+def _flip(show: Demo, *, open_port: bool) -> None:
+    milliseconds = show.flip(open_port=open_port)
+    now = "open" if open_port else "blocked"
+    _say(f"phase {show.phase}: port 8080 {now}; the first packet was judged by it {milliseconds:.2f} ms after the call")
+
+
+def _flip_by_keys(show: Demo, end: float | None) -> None:
+    """Show the verdicts live; A and D flip the rule, Q and Ctrl-C end."""
+    with suppress(KeyboardInterrupt), Keys() as keys, Screen(show) as screen:
+        while end is None or monotonic() < end - END_SECONDS:
+            key = keys.pressed(REFRESH_SECONDS)
+            if key == "q":
+                return
+            if key in {"a", "d"} and show.open != (key == "a"):
+                screen.flipped(show.flip(open_port=key == "a"))
+            screen.refresh()
+
+
+def _print_totals(totals: dict[str, Any]) -> None:
+    columns = ("FROM", "TO", "PORT", "PHASE", "SENT", "RECEIVED")
+    print_table(columns, (tuple(flow.values()) for flow in totals["flows"]), right=columns[4:])
+    counters, events = totals["counters"], totals["events"]
+    click.echo(f"packets: {counters['allowed']} allowed, {counters['denied']} denied")
+    click.echo(f"events: {events['seen']} seen, {events['lost']} lost")
+    if totals["time_to_enforcement_ms"] is not None:
+        click.echo(f"from the call to the first packet judged by it: {totals['time_to_enforcement_ms']:.2f} ms")

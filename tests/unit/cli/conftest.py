@@ -1,0 +1,304 @@
+"""A real API server over a unix socket, whose agent is a table of answers, and the command line that asks it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from click.testing import CliRunner, Result
+
+from ringfence.api import shapes
+from ringfence.api.server import create_app
+from ringfence.cli.main import cli
+from ringfence.errors import BadInput, NotFound, Problem
+from ringfence.flow.filter import FlowFilter
+
+Run = Callable[..., Result]
+
+BACKEND = ["k8s:app=backend", "k8s:io.kubernetes.pod.namespace=default"]
+FRONTEND = ["k8s:app=frontend", "k8s:io.kubernetes.pod.namespace=default"]
+RULE: shapes.DecidingRule = {
+    "policy": "CiliumNetworkPolicy/default/backend-access",
+    "text": "allowed by backend-access, access.yaml:10",
+    "origin": "access.yaml:10",
+}
+
+
+class Answers:
+    """A `Control` with fixed answers, which remembers what it was asked to change."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, Any]] = []
+
+    def status(self) -> shapes.Status:
+        return {
+            "revision": 7,
+            "instance": "test",
+            "endpoints": 1,
+            "policies": 1,
+            "identities": 2,
+            "uptime_seconds": 61.5,
+            "events": {"seen": 10, "lost": 1},
+            "counters": {"allowed": 8, "denied": 3},
+            "attach": [
+                {
+                    "endpoint": "backend",
+                    "ifindex": 4,
+                    "mechanism": "tcx",
+                    "programs_ok": False,
+                    "delivery": "stack",
+                    "delivery_reason": "filter rules",
+                }
+            ],
+            "drops": [{"reason": "policy denied", "direction": "ingress", "packets": 3, "bytes": 180}],
+            "last_commit": None,
+            "abi": "0123456789ab",
+            "warnings": ["the ring is nearly full"],
+        }
+
+    def endpoints(self) -> list[shapes.EndpointShape]:
+        return [self.endpoint("backend")]
+
+    def endpoint(self, name: str) -> shapes.EndpointShape:
+        if name not in {"backend", "default/backend"}:
+            raise NotFound(f"there is no endpoint {name}")
+        return {
+            "id": 12,
+            "name": name,
+            "identity": 67890,
+            "labels": BACKEND,
+            "addresses": ["10.0.0.1"],
+            "ifindex": 4,
+            "interface": "eth0",
+            "netns": "/run/netns/rf-b",
+            "state": "ready",
+            "enforcement": {"ingress": True, "egress": False},
+            "delivery": "peer",
+            "delivery_reason": "",
+        }
+
+    async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
+        self.changes.append((name, request))
+        return self.endpoint("backend")
+
+    async def delete_endpoint(self, name: str) -> shapes.Revision:
+        self.endpoint(name)
+        self.changes.append((name, None))
+        return {"revision": 8}
+
+    def identities(self) -> list[shapes.IdentityShape]:
+        return [{"id": 12345, "labels": FRONTEND}, {"id": 67890, "labels": BACKEND}]
+
+    def identity(self, number: int) -> shapes.IdentityShape:
+        for found in self.identities():
+            if found["id"] == number:
+                return found
+        raise NotFound(f"there is no identity {number}")
+
+    async def apply_policies(self, request: shapes.ApplyRequest) -> shapes.Applied:
+        problems = [
+            Problem(source["name"], number, 1, "the word 'bad'", "another")
+            for source in request["sources"]
+            for number, line in enumerate(source["text"].splitlines(), 1)
+            if line == "bad"
+        ]
+        if problems:
+            raise BadInput(problems)
+        self.changes.append(("apply", request))
+        warning: shapes.ProblemShape = {
+            "file": "a.yaml",
+            "line": 1,
+            "column": 13,
+            "found": "cilium.io/v1alpha1",
+            "expected": "cilium.io/v2",
+            "severity": "warning",
+        }
+        return {"revision": 8, "applied": [RULE["policy"]], "warnings": [warning], "milliseconds": 1.5}
+
+    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
+        self.changes.append(("delete", uids))
+        return {"revision": 9, "applied": uids, "warnings": [], "milliseconds": 0.5}
+
+    def policies(self) -> list[shapes.PolicyShape]:
+        kind, namespace, name = RULE["policy"].split("/")
+        return [
+            {
+                "uid": RULE["policy"],
+                "kind": kind,
+                "namespace": namespace,
+                "name": name,
+                "origin": "access.yaml:1",
+                "rules": 1,
+            }
+        ]
+
+    def policy(self, uid: str) -> shapes.PolicyShape:
+        if uid != RULE["policy"]:
+            raise NotFound(f"there is no policy {uid}")
+        return {**self.policies()[0], "text": "kind: CiliumNetworkPolicy\n"}
+
+    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+        allow: shapes.EntryShape = {
+            "direction": "ingress",
+            "subject": 67890,
+            "subject_labels": BACKEND,
+            "peer": 12345,
+            "peer_kind": "identity",
+            "peer_labels": FRONTEND,
+            "port": 8080,
+            "prefix": 24,
+            "protocol": 6,
+            "traffic": "8080/TCP",
+            "action": "allow",
+            "precedence": 2,
+            "tier": "normal",
+            "packets": 5,
+            "bytes": 300,
+            "rule": "allowed by backend-access, access.yaml:10",
+            "policy": RULE["policy"],
+            "origin": "access.yaml:10",
+            "record": 3,
+            "rule_number": 2,
+        }
+        default: shapes.EntryShape = {
+            **allow,
+            "peer": 0,
+            "peer_kind": "any",
+            "peer_labels": [],
+            "port": 0,
+            "prefix": 0,
+            "protocol": 0,
+            "traffic": "any",
+            "action": "deny",
+            "rule": "no rule allows this; isolated by access.yaml:10",
+        }
+        ports: shapes.EntryShape = {**allow, "port": 8000, "prefix": 20, "traffic": "8000-8015/TCP"}
+        wanted = [entry for entry in (allow, ports, default) if subject in {None, entry["subject"]}]
+        return [entry for entry in wanted if peer in {None, entry["peer"]}]
+
+    async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
+        self.changes.append(("set", request))
+        return {"revision": 8}
+
+    async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
+        self.changes.append(("unset", key))
+        return {"revision": 9}
+
+    def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
+        if address not in {None, "10.0.0.1"}:
+            raise NotFound(f"no prefix contains {address}")
+        return [
+            {"prefix": "10.0.0.1/32", "identity": 67890, "labels": BACKEND, "prefix_class": 0, "endpoint": "backend"}
+        ]
+
+    def connections(self) -> list[shapes.ConnectionShape]:
+        return [
+            {
+                "protocol": 6,
+                "source": "fd00::2",
+                "source_port": 40000,
+                "destination": "fd00::1",
+                "destination_port": 8080,
+                "source_identity": 12345,
+                "source_labels": FRONTEND,
+                "destination_identity": 67890,
+                "destination_labels": BACKEND,
+                "revision": 7,
+                "state": ["replied"],
+                "idle_seconds": 1.4,
+                "age_seconds": 9.0,
+                "packets": 3,
+                "bytes": 200,
+                "reply_packets": 2,
+                "reply_bytes": 100,
+                "egress_rule": "",
+                "ingress_rule": "",
+            }
+        ]
+
+    def flush_connections(self) -> shapes.Flushed:
+        return {"flushed": 1}
+
+    def maps(self) -> list[shapes.MapShape]:
+        return [
+            {"name": "policy", "type": "hash", "entries": 2, "max_entries": 10, "key_bytes": 16, "value_bytes": 4},
+            {"name": "events", "type": "ringbuf", "entries": None, "max_entries": 9, "key_bytes": 0, "value_bytes": 0},
+        ]
+
+    def map(self, name: str) -> shapes.MapDump:
+        if name != "policy":
+            raise NotFound(f"there is no map {name}")
+        return {"name": name, "rows": [{"key": {"subject": 67890, "port": 8080}, "value": 3}]}
+
+    async def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
+        self.changes.append(("subscribe", wanted))
+        for document in (flow("allow"), flow("deny"), {"lost": 4}):
+            yield json.dumps(document).encode() + b"\n"
+
+
+def flow(verdict: str) -> shapes.FlowShape:
+    """A flow as the agent streams it."""
+    return {
+        "time": "2026-01-02T03:04:05.000006Z",
+        "source": {"identity": 12345, "labels": FRONTEND, "address": "10.0.0.2", "port": 40000, "endpoint": "frontend"},
+        "destination": {
+            "identity": 67890,
+            "labels": BACKEND,
+            "address": "10.0.0.1",
+            "port": 8080,
+            "endpoint": "backend",
+        },
+        "protocol": "TCP",
+        "port": "8080/TCP",
+        "direction": "ingress",
+        "verdict": verdict,
+        "reason": "forwarded" if verdict == "allow" else "policy denied",
+        "rule": RULE,
+        "rules": {"egress": None, "ingress": RULE},
+        "revision": 7,
+        "ifindex": 4,
+        "length": 60,
+        "tcp_flags": "SYN",
+        "status": "new",
+    }
+
+
+@pytest.fixture(scope="session")
+def _agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Answers]]:
+    path, answers = str(tmp_path_factory.mktemp("agent") / "agent.sock"), Answers()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        # It listens before the server runs, so the first request waits for it instead of failing.
+        listening.bind(path)
+        listening.listen()
+        server = uvicorn.Server(uvicorn.Config(create_app(answers), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield path, answers
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def agent_socket(_agent: tuple[str, Answers]) -> str:
+    return _agent[0]
+
+
+@pytest.fixture
+def answers(_agent: tuple[str, Answers]) -> Answers:
+    _agent[1].changes.clear()
+    return _agent[1]
+
+
+@pytest.fixture
+def run(agent_socket: str) -> Run:
+    """Run a command line against the server."""
+
+    def invoke(*arguments: str, text: str | None = None) -> Result:
+        return CliRunner().invoke(cli, ["--socket", agent_socket, *arguments], input=text)
+
+    return invoke
