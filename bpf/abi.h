@@ -49,7 +49,7 @@ enum ct_status {
 
 /* Which packets write an event. */
 enum aggregation {
-	AGGREGATION_NONE = 0,     /* every packet */
+	AGGREGATION_NONE = 0, /* every packet */
 	AGGREGATION_VERDICTS = 1, /* every judgement and every denial, not the packets judged by the cached verdict */
 };
 
@@ -66,11 +66,11 @@ enum reason {
 	REASON_FORBIDDEN_ICMPV6 = 176,
 	REASON_POLICY_DENY_RULE = 181, /* by a deny rule */
 	REASON_VLAN = 182,
-	REASON_REVISION_MOVED = 224,   /* the policy changed at every try to judge by one revision */
-	REASON_NO_ENDPOINT = 225,      /* the interface has no endpoint record */
-	REASON_TARGET_GONE = 226,      /* the destination endpoint's interface has vanished */
-	REASON_NO_VERDICT = 227,       /* no entry matched, not even a default: the map state is incomplete */
-	REASON_WRONG_INTERFACE = 228,  /* delivered to the interface of another endpoint */
+	REASON_REVISION_MOVED = 224, /* the policy changed at every try to judge by one revision */
+	REASON_NO_ENDPOINT = 225, /* the interface has no endpoint record */
+	REASON_TARGET_GONE = 226, /* the destination endpoint's interface has vanished */
+	REASON_NO_VERDICT = 227, /* no entry matched, not even a default: the map state is incomplete */
+	REASON_WRONG_INTERFACE = 228, /* delivered to the interface of another endpoint */
 	REASON_FRAGMENT_TRACKING = 229, /* the first fragment could not be remembered */
 };
 
@@ -82,14 +82,14 @@ typedef __u64 slot_t;
 
 /* What the policy map is asked for. A wildcard is a prefix length, never the value 0: an ICMP echo reply has type 0. */
 struct policy_key {
-	__u32 subject;    /* identity of the endpoint the rule protects */
-	__u32 peer;       /* identity or prefix class; 0 for any */
-	__u16 port;       /* host order, bits beyond the prefix are 0; the type for ICMP and ICMPv6 */
-	__u8 protocol;    /* IP protocol number; 0 where prefix is 0 */
-	__u8 prefix;      /* 0: any protocol; 8: the protocol; 8 + n: the protocol and the first n bits of the port */
-	__u8 peer_kind;   /* enum peer_kind */
-	__u8 tier;        /* enum tier */
-	__u8 direction;   /* enum direction */
+	__u32 subject; /* identity of the endpoint the rule protects */
+	__u32 peer; /* identity or prefix class; 0 for any */
+	__u16 port; /* host order, bits beyond the prefix are 0; the type for ICMP and ICMPv6 */
+	__u8 protocol; /* IP protocol number; 0 where prefix is 0 */
+	__u8 prefix; /* 0: any protocol; 8: the protocol; 8 + n: the protocol and the first n bits of the port */
+	__u8 peer_kind; /* enum peer_kind */
+	__u8 tier; /* enum tier */
+	__u8 direction; /* enum direction */
 	__u8 pad;
 };
 
@@ -101,15 +101,15 @@ struct policy_record {
 /* What a rule number means. Written before a revision that uses it, never changed while one is in use. */
 struct rule {
 	__u64 precedence; /* higher wins within a tier */
-	__u8 verdict;     /* enum verdict */
-	__u8 reason;      /* enum reason, for denials */
+	__u8 verdict; /* enum verdict */
+	__u8 reason; /* enum reason, for denials */
 	__u8 pad[6];
 };
 
 struct ipcache_key {
 	__u32 prefix_length; /* 32 (the family) + bits of the address */
-	__u32 family;        /* 4 or 6 */
-	__u8 address[16];    /* IPv4 in the first four bytes */
+	__u32 family; /* 4 or 6 */
+	__u8 address[16]; /* IPv4 in the first four bytes */
 };
 
 /* A whole address, IPv4 mapped into ::ffff:0:0/96. Looked up before the LPM trie. */
@@ -127,12 +127,12 @@ struct peer_record {
 
 /* A workload on this host. */
 struct endpoint {
-	__u32 ifindex;      /* of the host side of its interface; 0: this row is free or its interface is gone */
-	__u32 id;           /* as people see it */
-	__u8 delivery;      /* enum delivery */
+	__u32 ifindex; /* of the host side of its interface; 0: this row is free or its interface is gone */
+	__u32 id; /* as people see it */
+	__u8 delivery; /* enum delivery */
 	__u8 pad;
-	__u8 mac[6];        /* the workload's own */
-	__u8 host_mac[6];   /* the host side's */
+	__u8 mac[6]; /* the workload's own */
+	__u8 host_mac[6]; /* the host side's */
 	__u8 pad2[10];
 };
 
@@ -159,14 +159,14 @@ struct ct6_key {
 
 /* Bits of ct_entry.verdict's low byte. */
 enum ct_flag {
-	CT_FLAG_FROM_HIGH = 1,    /* the connection was opened by the side that is high in the key */
+	CT_FLAG_FROM_HIGH = 1, /* the connection was opened by the side that is high in the key */
 	CT_FLAG_INGRESS_ONLY = 2, /* its egress was judged by another tuple, before the stack rewrote the destination */
 };
 
 /* Bits of ct_entry.state. */
 enum ct_state {
-	CT_STATE_REPLIED = 1,   /* a packet was seen against the opening direction */
-	CT_STATE_CLOSING = 2,   /* FIN or RST seen */
+	CT_STATE_REPLIED = 1, /* a packet was seen against the opening direction */
+	CT_STATE_CLOSING = 2, /* FIN or RST seen */
 	CT_STATE_RECREATED = 4, /* made by a segment without SYN */
 };
 
@@ -174,18 +174,18 @@ enum ct_state {
  * of the tuple, and nothing in an entry but `verdict`'s revision and the counters is changed once it is written.
  */
 struct ct_entry {
-	__u64 verdict;   /* revision: 32 | tag: 24 | enum ct_flag: 8 */
+	__u64 verdict; /* revision: 32 | tag: 24 | enum ct_flag: 8 */
 	__u64 endpoints; /* tag: 32 | destination endpoint row: 16 | source endpoint row: 16; source opened it */
-	__u32 egress_record;  /* policy records that allowed it; 0: not judged in that direction */
+	__u32 egress_record; /* policy records that allowed it; 0: not judged in that direction */
 	__u32 ingress_record;
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u64 last_seen; /* jiffies */
-	__u64 created;   /* jiffies */
+	__u64 created; /* jiffies */
 	__u64 packets[2]; /* [0] as opened, [1] replies; plain adds, close to exact */
 	__u64 bytes[2];
-	__u8 state;         /* enum ct_state */
-	__u8 tcp_flags[2];  /* all that were seen, as opened and replies */
+	__u8 state; /* enum ct_state */
+	__u8 tcp_flags[2]; /* all that were seen, as opened and replies */
 	__u8 pad[5];
 };
 
@@ -226,28 +226,28 @@ enum metrics_layout {
 
 /* One verdict. A rule number of 0: that direction was not judged. */
 struct event {
-	__u64 time;                 /* CLOCK_MONOTONIC, ns */
-	__u8 source[16];            /* IPv4 mapped into ::ffff:0:0/96 */
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u8 source[16]; /* IPv4 mapped into ::ffff:0:0/96 */
 	__u8 destination[16];
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 revision;             /* that it was judged by */
+	__u32 revision; /* that it was judged by */
 	__u32 source_identity;
 	__u32 destination_identity;
 	__u32 egress_rule;
 	__u32 ingress_rule;
-	__u32 length;               /* bytes from the IP header on */
-	__u32 ifindex;              /* where the packet was met */
-	__u16 source_endpoint;      /* rows of the endpoints array, 0: not on this host */
+	__u32 length; /* bytes from the IP header on */
+	__u32 ifindex; /* where the packet was met */
+	__u16 source_endpoint; /* rows of the endpoints array, 0: not on this host */
 	__u16 destination_endpoint;
-	__u8 family;                /* 4 or 6 */
+	__u8 family; /* 4 or 6 */
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u8 icmp_type;
-	__u8 direction;             /* of the hook and, for a policy denial, of the rule that denied */
-	__u8 verdict;               /* enum verdict */
-	__u8 reason;                /* enum reason */
-	__u8 status;                /* enum ct_status */
+	__u8 direction; /* of the hook and, for a policy denial, of the rule that denied */
+	__u8 verdict; /* enum verdict */
+	__u8 reason; /* enum reason */
+	__u8 status; /* enum ct_status */
 	__u32 pad;
 };
 

@@ -12,7 +12,7 @@
 #define false 0
 
 #define SEC(name) __attribute__((section(name), used))
-#define __uint(name, value) int(*name)[value]
+#define __uint(name, value) int (*name)[value]
 #define __type(name, value) __typeof__(value) *name
 #define __inline static inline __attribute__((always_inline))
 /* A call; verified anew for each caller. */

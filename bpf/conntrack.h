@@ -20,9 +20,9 @@ struct ct_lookup {
 	union ct_key key;
 	__u32 tag;
 	bool from_high; /* the packet comes from the side that is high in the key */
-	__u8 reply;     /* 1: it travels against the opening direction; set where entry is */
+	__u8 reply; /* 1: it travels against the opening direction; set where entry is */
 	struct ct_entry *entry; /* 0: none that lives */
-	__u64 verdict;          /* the entry's words as they were read */
+	__u64 verdict; /* the entry's words as they were read */
 	__u64 endpoints;
 };
 
@@ -58,37 +58,42 @@ __inline __u8 echo_from_high(const struct packet *packet, bool from_high)
 	return packet->flags & PACKET_ECHO_REPLY ? !from_high : 0;
 }
 
+/* Ports, protocol and echo side as they lie at the end of both keys. Keys are put together in registers and stored by
+ * whole words: a word that is loaded right after its parts were stored waits for them.
+ */
+__inline __u64 ct_key_tail(const struct packet *packet, bool from_high)
+{
+	__u64 low = from_high ? packet->destination_port : packet->source_port;
+	__u64 high = from_high ? packet->source_port : packet->destination_port;
+
+	return low | high << 16 | (__u64)packet->protocol << 32 | (__u64)echo_from_high(packet, from_high) << 40;
+}
+
 __inline void fill_ct4_key(const struct packet *packet, struct ct_lookup *ct)
 {
-	struct ct4_key *key = &ct->key.v4;
+	__u64 source = packet->source.words[3];
+	__u64 destination = packet->destination.words[3];
+	__u64 addresses = ct->from_high ? destination | source << 32 : source | destination << 32;
+	__u64 tail = ct_key_tail(packet, ct->from_high);
 
-	__builtin_memcpy(key->low_address, ct->from_high ? &packet->destination.words[3] : &packet->source.words[3], 4);
-	__builtin_memcpy(key->high_address, ct->from_high ? &packet->source.words[3] : &packet->destination.words[3], 4);
-	key->low_port = ct->from_high ? packet->destination_port : packet->source_port;
-	key->high_port = ct->from_high ? packet->source_port : packet->destination_port;
-	key->protocol = packet->protocol;
-	key->echo_from_high = echo_from_high(packet, ct->from_high);
-	key->pad[0] = 0;
-	key->pad[1] = 0;
-	ct->tag = mix(mix(0, ct->key.words[0]), ct->key.words[1]) >> 32;
+	ct->key.words[0] = addresses;
+	ct->key.words[1] = tail;
+	ct->tag = mix(mix(0, addresses), tail) >> 32;
 }
 
 __inline void fill_ct6_key(const struct packet *packet, struct ct_lookup *ct)
 {
-	struct ct6_key *key = &ct->key.v6;
-	__u64 tag = 0;
+	const struct address *low = ct->from_high ? &packet->destination : &packet->source;
+	const struct address *high = ct->from_high ? &packet->source : &packet->destination;
+	__u64 tail = ct_key_tail(packet, ct->from_high);
 
-	__builtin_memcpy(key->low_address, ct->from_high ? &packet->destination : &packet->source, 16);
-	__builtin_memcpy(key->high_address, ct->from_high ? &packet->source : &packet->destination, 16);
-	key->low_port = ct->from_high ? packet->destination_port : packet->source_port;
-	key->high_port = ct->from_high ? packet->source_port : packet->destination_port;
-	key->protocol = packet->protocol;
-	key->echo_from_high = echo_from_high(packet, ct->from_high);
-	key->pad[0] = 0;
-	key->pad[1] = 0;
-	for (int i = 0; i < 5; i++)
-		tag = mix(tag, ct->key.words[i]);
-	ct->tag = tag >> 32;
+	ct->key.words[0] = low->halves[0];
+	ct->key.words[1] = low->halves[1];
+	ct->key.words[2] = high->halves[0];
+	ct->key.words[3] = high->halves[1];
+	ct->key.words[4] = tail;
+	ct->tag = mix(mix(mix(mix(mix(0, low->halves[0]), low->halves[1]), high->halves[0]), high->halves[1]), tail) >>
+		  32;
 }
 
 __inline __u64 ct_timeout(const struct ct_entry *entry, __u8 protocol)

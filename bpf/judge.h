@@ -15,10 +15,10 @@
 /* How the packet met belongs to a connection. Plain data: it is passed to calls that are verified once. */
 struct connection {
 	struct hook hook;
-	__u8 reply;        /* 1: it travels against the opening direction */
+	__u8 reply; /* 1: it travels against the opening direction */
 	__u8 ingress_only; /* egress was judged by another tuple */
-	__u8 remembered;   /* conntrack has an entry */
-	__u8 related;      /* an ICMP error that quotes the connection's packet */
+	__u8 remembered; /* conntrack has an entry */
+	__u8 related; /* an ICMP error that quotes the connection's packet */
 };
 
 /* What is too large for the stack of nested calls. One packet at a time is judged on a CPU: TC programs run with
@@ -193,8 +193,7 @@ __inline void fill_entry(const struct ct_lookup *ct, const struct connection *co
 	__u8 flags = (from_high ? CT_FLAG_FROM_HIGH : 0) | (connection->ingress_only ? CT_FLAG_INGRESS_ONLY : 0);
 
 	entry->verdict = ct_verdict_word(ct, decision->revision, flags);
-	entry->endpoints =
-		ct_endpoints_word(ct, connection->ingress_only ? 0 : opener->endpoint, responder->endpoint);
+	entry->endpoints = ct_endpoints_word(ct, connection->ingress_only ? 0 : opener->endpoint, responder->endpoint);
 	entry->egress_record = decision->egress.record;
 	entry->ingress_record = decision->ingress.record;
 	entry->source_identity = opener->identity;

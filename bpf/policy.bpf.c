@@ -117,15 +117,17 @@ __inline bool passes_by_cache(const struct packet *packet, const struct hook *ho
 /* 0 if the packet may go on to `receiver`, else it is dropped and reported. */
 __inline int decide(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook, __u32 *receiver)
 {
-	struct ct_lookup ct = {};
+	struct ct_lookup ct;
 
-	if (unlikely(packet->flags & PACKET_ICMP_ERROR))
-		return judge_icmp_error(skb, packet, hook, &ct, receiver);
-	if (likely(!(packet->flags & PACKET_STATELESS))) {
-		ct_find(packet, &ct);
-		if (likely(passes_by_cache(packet, hook, &ct, receiver)))
-			return 0;
+	if (unlikely(packet->flags & PACKET_STATELESS)) {
+		__builtin_memset(&ct, 0, sizeof(ct));
+		if (packet->flags & PACKET_ICMP_ERROR)
+			return judge_icmp_error(skb, packet, hook, &ct, receiver);
+		return judge_packet(packet, hook, &ct, receiver);
 	}
+	ct_find(packet, &ct);
+	if (likely(passes_by_cache(packet, hook, &ct, receiver)))
+		return 0;
 	return judge_packet(packet, hook, &ct, receiver);
 }
 
@@ -148,7 +150,7 @@ __inline int handle(struct __sk_buff *skb, const struct hook *hook)
 	__u32 receiver = 0;
 	int result;
 
-	result = parse(skb, &packet);
+	result = parse_plain(skb, &packet) ? 0 : parse(skb, &packet);
 	if (unlikely(result))
 		return handle_unparsed(skb, &packet, hook, result);
 	if (unlikely(packet.flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT))) {
