@@ -110,7 +110,7 @@ def test_digest_changes_with_the_layout(compile_c: Compile, old: str, new: str) 
 def test_digest_does_not_depend_on_map_sizes(compile_c: Compile) -> None:
     """Two objects that differ in a map's size alone have the same digest: sizes are set when loading."""
     text = """
-    struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, {size}); __type(key, __u32); __type(value, __u32); }}
+    struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, {size}); __type(key, __u32); __type(value, __u8); }}
         rows SEC(".maps");
     """
     digests = {read_layout(compile_c(HEAD + text.format(size=size) + TAIL)).digest for size in (1, 2)}
