@@ -1,0 +1,173 @@
+"""Parsing: from the texts of files to policies, manifests and tests, or all their problems at once.
+
+Documents of a kind that is read here are checked whole. Others are faults where a person names the file to apply, and
+are passed over and counted in the output of `kubectl get`. Policies of kinds that are known but not enforced are faults
+always: passing one over would leave workloads open that its author believes closed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from ringfence.errors import BadInput, Problem
+from ringfence.policy.case import PolicyTest, TestManifest, read_test
+from ringfence.policy.cilium import CiliumPolicy
+from ringfence.policy.compile import read_policy
+from ringfence.policy.document import Document, Path, read_documents
+from ringfence.policy.manifest import (
+    Namespace,
+    NamespaceManifest,
+    Node,
+    NodeManifest,
+    Pod,
+    PodManifest,
+    read_namespace,
+    read_node,
+    read_pod,
+)
+from ringfence.policy.rule import Policy
+from ringfence.policy.schema import validation_problems
+
+
+class Source(NamedTuple):
+    """A text under the name that people know it by."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What texts say. `passed_over` counts the documents of other kinds."""
+
+    policies: tuple[Policy, ...]
+    namespaces: tuple[Namespace, ...]
+    pods: tuple[Pod, ...]
+    nodes: tuple[Node, ...]
+    tests: tuple[PolicyTest, ...]
+    warnings: tuple[Problem, ...]
+    passed_over: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How documents of a kind are read. `outdated` versions are read with a warning that names the current one."""
+
+    model: type[BaseModel]
+    read: Callable[[Document, Any, Path], object]
+    versions: tuple[str, ...]
+    outdated: tuple[str, ...] = ()
+
+
+_CILIUM: Final = _Kind(CiliumPolicy, read_policy, ("cilium.io/v2",), ("cilium.io/v1alpha1", "cilium.io/v2alpha1"))
+_KINDS: Final = {
+    "Namespace": _Kind(NamespaceManifest, read_namespace, ("v1",)),
+    "Pod": _Kind(PodManifest, read_pod, ("v1",)),
+    "Node": _Kind(NodeManifest, read_node, ("v1",)),
+    "PolicyTest": _Kind(TestManifest, read_test, ("ringfence.io/v1",)),
+    "CiliumNetworkPolicy": _CILIUM,
+    "CiliumClusterwideNetworkPolicy": _CILIUM,
+}
+_LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in _KINDS)})
+_NOT_ENFORCED: Final = frozenset(
+    {"NetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "CiliumCIDRGroup"}
+)
+
+
+def parse_documents(sources: Iterable[Source], *, strict: bool = True) -> Parsed:
+    """Read all documents of all sources. `strict` makes a document of an unknown kind a fault.
+
+    Raises BadInput with every problem of every source; then nothing was read.
+    """
+    parser = _Parser(strict=strict)
+    for source in sources:
+        for document in read_documents(source.name, source.text, parser.problems):
+            parser.take(document, document.data, ())
+    return parser.result()
+
+
+class _Parser:
+    """Collects what documents say and what is wrong with them."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.problems: list[Problem] = []
+        self._strict = strict
+        self._found: list[object] = []
+        self._passed_over: Counter[str] = Counter()
+
+    def take(self, document: Document, data: Any, path: Path) -> None:
+        """Read the object at a path of a document; a List's items each."""
+        kind = data.get("kind") if isinstance(data, dict) else None
+        if not isinstance(kind, str):
+            found = "no kind" if isinstance(data, dict) else "no mapping"
+            self._fault(document, path, found, "a manifest with apiVersion and kind")
+        elif kind in _LISTS:
+            self._take_list(document, data, path)
+        elif kind in _KINDS:
+            self._read(document, data, path, _KINDS[kind])
+        elif kind in _NOT_ENFORCED:
+            found = f"kind {kind}, which Ringfence does not enforce yet"
+            self._fault(document, (*path, "kind"), found, "CiliumNetworkPolicy; nothing of this policy is applied")
+        elif self._strict:
+            self._fault(document, (*path, "kind"), f"unknown kind {kind!r}", _known_kinds(kind))
+        else:
+            self._passed_over[kind] += 1
+
+    def result(self) -> Parsed:
+        """Raises BadInput if anything was wrong."""
+        errors = [each for each in self.problems if each.severity == "error"]
+        if errors:
+            raise BadInput(self.problems)
+        return Parsed(
+            policies=tuple(each for each in self._found if isinstance(each, Policy)),
+            namespaces=tuple(each for each in self._found if isinstance(each, Namespace)),
+            pods=tuple(each for each in self._found if isinstance(each, Pod)),
+            nodes=tuple(each for each in self._found if isinstance(each, Node)),
+            tests=tuple(each for each in self._found if isinstance(each, PolicyTest)),
+            warnings=tuple(sorted(self.problems)),
+            passed_over=dict(self._passed_over),
+        )
+
+    def _take_list(self, document: Document, data: Any, path: Path) -> None:
+        items = data.get("items")
+        if not isinstance(items, list):
+            self._fault(document, (*path, "items"), "a list without items", "the field items, a list")
+            return
+        for index, item in enumerate(items):
+            self.take(document, item, (*path, "items", index))
+
+    def _read(self, document: Document, data: Any, path: Path, kind: _Kind) -> None:
+        self._check_version(document, data, path, kind)
+        try:
+            written = kind.model.model_validate(data)
+        except ValidationError as error:
+            self.problems.extend(validation_problems(document, path, kind.model, error))
+        else:
+            self._found.append(kind.read(document, written, path))
+
+    def _check_version(self, document: Document, data: Any, path: Path, kind: _Kind) -> None:
+        version, current = data.get("apiVersion"), kind.versions[0]
+        if version in kind.versions:
+            return
+        found, expected = f"apiVersion {version}", f"{current}, the current version"
+        problem = document.problem((*path, "apiVersion"), found, expected)
+        if version in kind.outdated:
+            file, line, column = problem.file, problem.line, problem.column
+            self.problems.append(Problem(file, line, column, found, expected, "warning"))
+        elif "apiVersion" in data or kind.model is not CiliumPolicy:
+            self.problems.append(problem)
+
+    def _fault(self, document: Document, path: Path, found: str, expected: str) -> None:
+        self.problems.append(document.problem(path, found, expected))
+
+
+def _known_kinds(kind: str) -> str:
+    names = sorted({*_KINDS, "List"})
+    close = difflib.get_close_matches(kind, names, n=1)
+    return close[0] if close else f"one of {', '.join(names)}"

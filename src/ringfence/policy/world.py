@@ -1,0 +1,189 @@
+"""Worlds: the workloads, nodes and policies that questions are asked about, without any kernel.
+
+A world gives every party of a question an actor: labels, addresses and whether it is a workload whose policies are
+judged. What manifests leave out is made up in a way that changes no answer: addresses from a range set aside for tests,
+and for `world` an address that no policy prefix but a whole family contains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from itertools import chain, count
+from typing import Final
+
+from ringfence.identity.prefixes import Address, Network, host_network, inside
+from ringfence.identity.reserved import RESERVED_LABELS, Reserved
+from ringfence.labels import Label, Labels, parse_label, workload_labels
+from ringfence.policy.builtin import LINK_LOCAL, Settings, builtin_policies
+from ringfence.policy.case import Party
+from ringfence.policy.manifest import Namespace, Node, Pod
+from ringfence.policy.parse import Parsed
+from ringfence.policy.rule import Policy, Rule
+
+DEFAULT_SETTINGS: Final = Settings()
+#: RFC 2544, for tests of devices; and a prefix of unique local addresses.
+_MADE_UP_V4: Final = IPv4Network("198.18.0.0/15")
+_MADE_UP_V6: Final = IPv6Network("fd72:696e:6766::/64")
+#: Where the world's representative is looked for: ranges for documentation, then anywhere.
+_WORLD: Final = {
+    4: tuple(map(ip_address, ("203.0.113.1", "198.51.100.1", "192.0.2.1"))),
+    6: tuple(map(ip_address, ("2001:db8::1", "3fff::1"))),
+}
+_ANYWHERE: Final[dict[int, list[Address]]] = {
+    4: [IPv4Address(0x01020304 + 0x01030507 * index) for index in range(200)],
+    6: [IPv6Address((0x2600 << 112) + (index << 96) + 1) for index in range(200)],
+}
+_FAMILY_OF: Final = {"world-ipv4": (4,), "world-ipv6": (6,), "world": (4, 6)}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One end of a packet. `local`: a workload whose policies are judged. `outside`: no workload and no node."""
+
+    name: str
+    labels: Labels
+    addresses: tuple[Address, ...]
+    local: bool = False
+    outside: bool = False
+    reserved: Reserved | None = None
+
+    def address(self, version: int) -> Address | None:
+        return next((each for each in self.addresses if each.version == version), None)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.labels))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a verdict depends on."""
+
+    policies: tuple[Policy, ...]
+    namespaces: Mapping[str, Namespace]
+    actors: Mapping[str, Actor]
+    settings: Settings = DEFAULT_SETTINGS
+    parties: Mapping[Party, Actor] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> Iterator[Rule]:
+        """All rules, the built-in ones too."""
+        return chain.from_iterable(policy.rules for policy in (*self.policies, *builtin_policies(self.settings)))
+
+    def actor(self, party: Party) -> Actor:
+        """Raises KeyError for a party that the world was not built with and that is no pod of it."""
+        return self.parties[party] if party in self.parties else self.actors[party.pod]
+
+    def everyone(self) -> list[Actor]:
+        """All actors, each once."""
+        return list(dict.fromkeys((*self.actors.values(), *self.parties.values())))
+
+
+def build_world(parsed: Parsed, parties: Iterable[Party] = (), settings: Settings = DEFAULT_SETTINGS) -> World:
+    """The world that documents describe, with an actor for each party. A pod that is not there has none."""
+    return _Builder(parsed, settings).build(parties)
+
+
+class _Builder:
+    def __init__(self, parsed: Parsed, settings: Settings) -> None:
+        self._parsed = parsed
+        self._settings = settings
+        self._namespaces = {namespace.name: namespace for namespace in parsed.namespaces}
+        self._taken = {address for pod in parsed.pods for address in pod.addresses}
+        self._taken |= {address for node in parsed.nodes for address in node.addresses}
+        self._free = {4: _unused(_MADE_UP_V4, self._taken), 6: _unused(_MADE_UP_V6, self._taken)}
+        self._prefixes = {prefix for policy in parsed.policies for rule in policy.rules for prefix in rule.prefixes}
+        self._by_address: dict[Address, Actor] = {}
+        self._entities: dict[str, Actor] = {}
+
+    def build(self, parties: Iterable[Party]) -> World:
+        actors = {pod.path: self._pod(pod) for pod in self._parsed.pods}
+        for node, entity in zip(self._parsed.nodes, chain(["host"], _forever("remote-node")), strict=False):
+            self._node(node, entity)
+        found: dict[Party, Actor] = {}
+        for party in dict.fromkeys(parties):
+            if party.pod not in actors and party.pod:
+                continue
+            found[party] = actors[party.pod] if party.pod else self._other(party)
+        return World(self._parsed.policies, self._namespaces, actors, self._settings, found)
+
+    def _pod(self, pod: Pod) -> Actor:
+        if pod.host_network:
+            labels, reserved = RESERVED_LABELS[Reserved.HOST], Reserved.HOST
+            actor = Actor(pod.path, labels, pod.addresses or self._made_up(), reserved=reserved)
+        else:
+            actor = Actor(pod.path, pod.all_labels(self._namespaces), pod.addresses or self._made_up(), local=True)
+        return self._remember(actor)
+
+    def _node(self, node: Node, entity: str) -> None:
+        """The first node is the one the workloads run on."""
+        reserved = Reserved.HOST if entity == "host" else Reserved.REMOTE_NODE
+        addresses = node.addresses or self._made_up()
+        actor = self._remember(Actor(f"node {node.name}", RESERVED_LABELS[reserved], addresses, reserved=reserved))
+        self._entities.setdefault(entity, actor)
+
+    def _other(self, party: Party) -> Actor:
+        if party.address is not None:
+            return self._at_address(party.address)
+        if party.labels is not None:
+            return self._workload(str(party), map(parse_label, party.labels), party.namespace)
+        if party.entity not in self._entities:
+            self._entities[party.entity] = self._entity(party.entity)
+        return self._entities[party.entity]
+
+    def _workload(self, name: str, labels: Iterable[Label], namespace: str) -> Actor:
+        of_namespace = self._namespaces[namespace].labels if namespace in self._namespaces else None
+        return self._remember(
+            Actor(name, workload_labels(labels, namespace, of_namespace), self._made_up(), local=True)
+        )
+
+    def _entity(self, entity: str) -> Actor:
+        if entity in _FAMILY_OF:
+            addresses = tuple(self._outside_address(version) for version in _FAMILY_OF[entity])
+            return Actor(entity, outside_labels(addresses), addresses, outside=True)
+        reserved = Reserved[entity.upper().replace("-", "_")]
+        local = reserved == Reserved.INIT
+        actor = Actor(entity, RESERVED_LABELS[reserved], self._made_up(), local, reserved=reserved)
+        return self._remember(actor)
+
+    def _at_address(self, address: Address) -> Actor:
+        if address in self._by_address:
+            return self._by_address[address]
+        network = host_network(address)
+        if inside(network, LINK_LOCAL):
+            return Actor(str(address), RESERVED_LABELS[Reserved.HOST], (address,), reserved=Reserved.HOST)
+        if any(inside(network, prefix) for prefix in self._settings.workload_prefixes):
+            return Actor(str(address), RESERVED_LABELS[Reserved.UNMANAGED], (address,), reserved=Reserved.UNMANAGED)
+        return Actor(str(address), outside_labels([address]), (address,), outside=True)
+
+    def _remember(self, actor: Actor) -> Actor:
+        for address in actor.addresses:
+            self._by_address[address] = actor
+        return actor
+
+    def _made_up(self) -> tuple[Address, ...]:
+        return next(self._free[4]), next(self._free[6])
+
+    def _outside_address(self, version: int) -> Address:
+        anywhere = (each for each in _ANYWHERE[version] if each.is_global)
+        candidates = [each for each in chain(_WORLD[version], anywhere) if each not in self._by_address]
+        return next((each for each in candidates if not self._told_apart(each)), candidates[0])
+
+    def _told_apart(self, address: Address) -> bool:
+        network = host_network(address)
+        prefixes: Iterable[Network] = chain(self._prefixes, self._settings.workload_prefixes)
+        return any(prefix.prefixlen and inside(network, prefix) for prefix in prefixes)
+
+
+def outside_labels(addresses: Iterable[Address]) -> Labels:
+    """The labels of what is no workload and no node: the world, and every prefix that its address lies in."""
+    return Labels([Reserved.WORLD.label, *(Label("cidr", str(host_network(each))) for each in addresses)])
+
+
+def _unused(network: Network, taken: set[Address]) -> Iterator[Address]:
+    return (each for each in (network[index] for index in count(1)) if each not in taken)
+
+
+def _forever(text: str) -> Iterator[str]:
+    return (text for _ in count())
