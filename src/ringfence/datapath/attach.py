@@ -76,7 +76,7 @@ def detach(ifindex: int, directory: Path) -> None:
 def _remove(ifindex: int, directory: Path, mechanism: Mechanism) -> None:
     if mechanism is Mechanism.TCX:
         for hook in PROGRAMS:
-            pin_path(directory, ifindex, hook).unlink(missing_ok=True)
+            links.remove(ifindex, hook, pin_path(directory, ifindex, hook))
     else:
         clsact.remove(frozenset(PROGRAMS.values()), ifindex)
 

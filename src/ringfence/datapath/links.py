@@ -91,13 +91,25 @@ def ensure(program: int, ifindex: int, hook: Hook, pin: Path) -> None:
         os.close(link)
 
 
+def remove(ifindex: int, hook: Hook, pin: Path) -> None:
+    """Take a pinned link's program off its hook and remove the pin; one that is not there is no error."""
+    link = open_live(pin, ifindex, hook)
+    if link is not None:
+        try:
+            # Removing the last pin detaches too, but some time later.
+            call(Command.LINK_DETACH, bytearray(struct.pack("<I", link)))
+        finally:
+            os.close(link)
+    pin.unlink(missing_ok=True)
+
+
 def open_live(pin: Path, ifindex: int, hook: Hook) -> int | None:
     """The descriptor of the link pinned there, if it is at this hook of this interface."""
     try:
         link = obj_get(pin)
     except FileNotFoundError:
         return None
-    if link_info(link).link_id in {found.link_id for found in prog_query(ifindex, hook)}:
+    if link_info(link).link_id in {found.link_id for found in listed(ifindex, hook)}:
         return link
     os.close(link)
     return None
