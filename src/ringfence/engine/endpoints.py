@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ringfence.engine.events import Workload
+from ringfence.engine.events import Address, Workload
 from ringfence.engine.numbers import LAST_ENDPOINT, RoundRobin
 from ringfence.errors import NotFound, RingfenceError
 from ringfence.identity.prefixes import Network, host_network
@@ -61,6 +61,11 @@ class Endpoints:
     def name_of(self, row: int) -> str | None:
         """Who has this row, or had it last."""
         return self._name_of_row.get(row)
+
+    def addresses(self, row: int) -> tuple[Address, ...]:
+        """The addresses of the endpoint in a row; none if it is free."""
+        endpoint = self._by_name.get(self._name_of_row.get(row, ""))
+        return endpoint.workload.addresses if endpoint and endpoint.row == row else ()
 
     def check(self, workload: Workload) -> None:
         """Raises `RingfenceError` when another endpoint has one of the workload's addresses or its interface."""

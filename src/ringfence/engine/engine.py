@@ -33,6 +33,7 @@ from ringfence.engine.commands import (
 )
 from ringfence.engine.endpoints import Endpoint, Endpoints
 from ringfence.engine.events import (
+    Address,
     EndpointAdded,
     EndpointDisconnected,
     EndpointLabelsChanged,
@@ -44,6 +45,7 @@ from ringfence.engine.events import (
     PoliciesApplied,
     PoliciesDeleted,
     Restored,
+    Together,
     Workload,
 )
 from ringfence.engine.known import Known
@@ -86,6 +88,7 @@ class Engine:
             EntrySet: self._set_entry,
             EntryDeleted: self._delete_entry,
             NodeAddresses: self._set_nodes,
+            Together: self._take_together,
             Restored: self._restore,
         }
 
@@ -142,6 +145,11 @@ class Engine:
         """Whether an identity's endpoints are enforced in a direction: only what a rule allows passes."""
         rules = self.state.map.wanted(default_key(identity, direction, Tier.NORMAL))
         return any(rule.verdict is Verdict.DENY and rule.precedence == DEFAULT_PRECEDENCE for rule in rules)
+
+    @property
+    def nodes(self) -> frozenset[Address]:
+        """The node's own addresses, as last told."""
+        return self._nodes.addresses
 
     def _reset(self) -> None:
         self._inverses, self._before, self._after, self._commit = [], [], [], Commit()
@@ -248,6 +256,17 @@ class Engine:
         taken = {address for endpoint in self.endpoints for address in endpoint.workload.addresses}
         self.state.set_nodes(event.addresses - taken)
         return [before]
+
+    def _take_together(self, event: Together) -> list[Event]:
+        inverses: list[Event] = []
+        try:
+            for each in event.events:
+                inverses[:0] = self._take[type(each)](each)
+        except BaseException:
+            for inverse in inverses:
+                self._take[type(inverse)](inverse)
+            raise
+        return inverses
 
     def _restore(self, event: Restored) -> list[Event]:
         """What is wanted from before comes first, so that everything finds its number again."""

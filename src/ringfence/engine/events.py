@@ -98,6 +98,13 @@ class NodeAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Several things are so at once: all of them are taken, or none."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """What an earlier run left: what it remembered, and what the kernel holds. Only for a new engine.
 
@@ -125,5 +132,6 @@ Event = (
     | EntrySet
     | EntryDeleted
     | NodeAddresses
+    | Together
     | Restored
 )

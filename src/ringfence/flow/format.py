@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from ringfence.abi import Reason, Verdict
 from ringfence.flow.flow import End, Flow, FlowRule
 
+_RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
 _POLICY = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
 
 
@@ -45,8 +47,13 @@ def one_line(flow: Flow) -> str:
 
 
 def time_text(flow: Flow) -> str:
-    """RFC 3339 in UTC, to the microsecond."""
-    return flow.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """When it was judged, in RFC 3339."""
+    return flow.time.strftime(_RFC3339)
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as text in UTC, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(_RFC3339)
 
 
 def reason_text(reason: Reason) -> str:

@@ -1,0 +1,165 @@
+"""Changes: the one queue through which everything that alters policy state goes, in the order it came.
+
+A lone change is made at once. One that follows another within the window waits for its end, and all that came meanwhile
+become one commit, for every commit makes each live flow be judged once more. Requests fail one by one: a request that
+the engine refuses, or a commit that the kernel refuses, takes nothing of the others with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic, time
+
+from ringfence.agent.journal import Item, Journal
+from ringfence.agent.kernel import Kernel
+from ringfence.agent.wiring import Wiring
+from ringfence.api import shapes
+from ringfence.engine.commands import (
+    Attach,
+    ClearEndpoint,
+    Command,
+    Commit,
+    Detach,
+    Remember,
+    WriteEndpoint,
+)
+from ringfence.engine.engine import Engine
+from ringfence.engine.events import Event
+from ringfence.errors import RingfenceError
+from ringfence.flow.format import rfc3339
+
+# Short enough that a change which has to wait is still judged within 5 ms of the call.
+WINDOW_SECONDS = 0.002
+
+
+@dataclass(slots=True)
+class _Request:
+    event: Event
+    remember: Mapping[Item, object]
+    made: asyncio.Future[Made]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A change that is active. `wired` ends when the interfaces concerned are hooked or unhooked, or could not be."""
+
+    revision: int
+    wired: asyncio.Future[None]
+
+
+class Changes:
+    """Takes requests, commits, answers."""
+
+    def __init__(self, engine: Engine, kernel: Kernel, journal: Journal, wiring: Wiring) -> None:
+        self._engine = engine
+        self._kernel = kernel
+        self._journal = journal
+        self._wiring = wiring
+        self._waiting: list[_Request] = []
+        self._open_at = 0.0
+        self.last_commit: shapes.LastCommit | None = None
+
+    async def make(self, event: Event, remember: Mapping[Item, object] | None = None) -> Made:
+        """Make an event so, and remember some values with it. Raises `RingfenceError` with nothing changed."""
+        loop = asyncio.get_running_loop()
+        request = _Request(event, remember or {}, loop.create_future())
+        self._waiting.append(request)
+        if len(self._waiting) == 1:
+            wait = self._open_at - monotonic()
+            if wait <= 0:
+                self._flush()
+            else:
+                loop.call_later(wait, self._flush)
+        return await request.made
+
+    def now(self, event: Event) -> asyncio.Future[None]:
+        """Make an event so before there is anybody to wait: at the start. Raises `RingfenceError`."""
+        self._engine.take(event)
+        return self._carry_out({})
+
+    def _flush(self) -> None:
+        requests, self._waiting = self._waiting, []
+        self._serve(requests)
+        self._open_at = monotonic() + WINDOW_SECONDS
+
+    def _serve(self, requests: list[_Request]) -> None:
+        taken = [request for request in requests if self._take(request)]
+        if not taken:
+            return
+        try:
+            wired = self._carry_out({item: value for each in taken for item, value in each.remember.items()})
+        except (RingfenceError, OSError) as error:
+            if len(taken) > 1:
+                for request in taken:
+                    self._serve([request])
+            else:
+                taken[0].made.set_exception(_told(error))
+            return
+        for request in taken:
+            if not request.made.done():
+                request.made.set_result(Made(self._kernel.revision, wired))
+
+    def _take(self, request: _Request) -> bool:
+        if request.made.done():  # cancelled: nobody waits for it any more
+            return False
+        try:
+            self._engine.take(request.event)
+        except RingfenceError as error:
+            request.made.set_exception(error)
+            return False
+        return True
+
+    def _carry_out(self, remember: Mapping[Item, object]) -> asyncio.Future[None]:
+        """The commands of what was taken. A failure takes all of it back and raises."""
+        start = monotonic()
+        commands = self._engine.commands()
+        done: list[Command] = []
+        try:
+            self._journal.write({**remember, **_items(commands)})
+            for command in commands:
+                if isinstance(command, WriteEndpoint | Commit | ClearEndpoint):
+                    self._kernel.write(command)
+                    done.append(command)
+        except BaseException:
+            self._take_back(done)
+            raise
+        self._engine.done()
+        self._note(commands, monotonic() - start)
+        return self._wiring.start([command for command in commands if isinstance(command, Attach | Detach)])
+
+    def _take_back(self, done: list[Command]) -> None:
+        """The commit took itself back; the rows that were filled for it did not."""
+        self._engine.undo()
+        self._journal.take_back()
+        for command in done:
+            if isinstance(command, WriteEndpoint):
+                name = self._engine.endpoints.name_of(command.row)
+                endpoint = self._engine.endpoints.get(name) if name else None
+                workload = endpoint.workload if endpoint and endpoint.row == command.row else None
+                old: WriteEndpoint | ClearEndpoint = ClearEndpoint(command.row)
+                if workload and workload.ifindex:
+                    macs = workload.mac, workload.host_mac
+                    old = WriteEndpoint(command.row, command.id, workload.ifindex, *macs)
+                self._kernel.write(old)
+
+    def _note(self, commands: list[Command], seconds: float) -> None:
+        for commit in (command for command in commands if isinstance(command, Commit)):
+            self.last_commit = {
+                "revision": self._kernel.revision,
+                "time": rfc3339(time()),
+                "entries": len(commit.policy),
+                "prefixes": len(commit.peers),
+                "rules": len(commit.rules),
+                "milliseconds": round(seconds * 1000, 3),
+            }
+
+
+def _items(commands: list[Command]) -> dict[Item, object]:
+    remembered = (command for command in commands if isinstance(command, Remember))
+    return {Item(*item): value for command in remembered for item, value in command.items.items()}
+
+
+def _told(error: RingfenceError | OSError) -> RingfenceError:
+    return error if isinstance(error, RingfenceError) else RingfenceError(f"the kernel refused the change: {error}")

@@ -1,0 +1,121 @@
+"""The dry run: a kernel that is only told of. What would be done to the real one is printed, one command a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ringfence.abi import Delivery, Direction, PeerKind, Tier
+from ringfence.agent.kernel import Attachment, Entry, Hook
+from ringfence.api import shapes
+from ringfence.datapath.ringbuf import EventRing
+from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
+from ringfence.engine.events import Address
+from ringfence.engine.known import Known
+from ringfence.errors import NotFound
+from ringfence.policy.mapstate import PolicyKey
+from ringfence.traffic import format_protocol
+
+Say = Callable[[str], None]
+
+
+class DryKernel:
+    """Holds what the kernel would hold."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._entries: dict[PolicyKey, int] = {}
+        self._peers: dict[Network, Peer] = {}
+        self.revision = 0
+
+    def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
+        return dict(self._entries), dict(self._peers)
+
+    def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
+        if not isinstance(command, Commit):
+            self._say(_endpoint_line(command))
+            return
+        self.revision += 1
+        for key, number in command.policy.items():
+            self._entries[key] = number
+            if not number:
+                del self._entries[key]
+        self._peers.update({network: peer for network, peer in command.peers.items() if peer})
+        for network in [network for network, peer in command.peers.items() if peer is None]:
+            self._peers.pop(network, None)
+        for line in commit_lines(command, self.revision):
+            self._say(line)
+
+    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
+        self._say(f"attach endpoint {row} ({', '.join(map(str, addresses))}): to_endpoint, from_endpoint on {ifindex}")
+        return Attachment("none", Delivery.STACK, "dry run")
+
+    def detach(self, ifindex: int) -> None:
+        self._say(f"detach {ifindex}: from_endpoint, to_endpoint")
+
+    def hook(self, ifindex: int) -> Hook:  # noqa: ARG002 - nothing is hooked in a dry run
+        return Hook("none", programs_ok=False)
+
+    def entries(self) -> list[Entry]:
+        return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
+
+    def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        return {}
+
+    def event_counts(self) -> shapes.EventCounts:
+        return {"seen": 0, "lost": 0}
+
+    def connections(self, known: Known) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - nothing was judged
+        return []
+
+    def flush_connections(self) -> int:
+        return 0
+
+    def maps(self) -> list[shapes.MapShape]:
+        return []
+
+    def map(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - nothing was loaded
+        raise NotFound(f"there is no map {name!r} in a dry run")
+
+    def ring(self) -> EventRing | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def commit_lines(commit: Commit, revision: int) -> list[str]:
+    """A commit as lines: what is written, then the store that makes it active."""
+    lines = [
+        f"rule {number}: {row.verdict.name.lower()}, precedence {row.precedence}"
+        for number, row in commit.rules.items()
+    ]
+    lines += [
+        f"entry {key_text(key)}: {f'rule {number}' if number else 'gone'}" for key, number in commit.policy.items()
+    ]
+    for network, peer in commit.peers.items():
+        said = f"identity {peer.identity}, class {peer.prefix_class}, endpoint {peer.endpoint}" if peer else "gone"
+        lines.append(f"prefix {network}: {said}")
+    return [*lines, f"activate revision {revision}"]
+
+
+def key_text(key: PolicyKey) -> str:
+    """A policy key in words."""
+    peer = "anyone" if key.peer_kind == PeerKind.ANY else f"{PeerKind(key.peer_kind).name.lower()} {key.peer}"
+    where = f"{Tier(key.tier).name} {Direction(key.direction).name} {key.subject}".lower()
+    return f"{where}, {peer}, {traffic_text(key.protocol, key.port, key.prefix)}"
+
+
+def traffic_text(protocol: int, port: int, prefix: int) -> str:
+    """What a key's protocol, port and prefix stand for: `8080/TCP`, `8080-8087/TCP`, `any/TCP`, `any`."""
+    if prefix == 0:
+        return "any"
+    last = port | (1 << (24 - prefix)) - 1
+    ports = "any" if prefix == 8 else str(port) if last == port else f"{port}-{last}"
+    return f"{ports}/{format_protocol(protocol)}"
+
+
+def _endpoint_line(command: WriteEndpoint | ClearEndpoint) -> str:
+    if isinstance(command, ClearEndpoint):
+        return f"endpoint {command.row}: gone"
+    macs = f"{command.mac.hex(':')}, host side {command.host_mac.hex(':')}"
+    return f"endpoint {command.row}: interface {command.ifindex}, {macs}"

@@ -1,0 +1,64 @@
+"""The HTTP server: the API's application on a unix socket that only its owner may open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from ringfence.api.control import Control
+from ringfence.api.server import create_app
+
+_GRACE_SECONDS = 2
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the agent."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class ApiServer:
+    """Listens from construction, so that whoever connects from now on is answered once `serve` runs."""
+
+    def __init__(self, path: Path, control: Control) -> None:
+        self._path = path
+        self._socket = _listen(path)
+        config = uvicorn.Config(
+            create_app(control),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        self._server = _Server(config)
+
+    async def serve(self) -> None:
+        """Answer requests until `stop`; those under way are finished."""
+        await self._server.serve([self._socket])
+        self._path.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self._server.should_exit = True
+
+
+def _listen(path: Path) -> socket.socket:
+    """A socket of mode 0600 from its first moment on. A stale one of an agent that was killed is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listening.bind(os.fspath(path))
+    finally:
+        os.umask(mask)
+    listening.listen(128)
+    listening.settimeout(0)
+    return listening

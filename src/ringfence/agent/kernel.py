@@ -1,0 +1,96 @@
+"""What the agent asks of the kernel, whether it is the real one (`live`) or one that is only told of (`dry`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ringfence.abi import Delivery
+from ringfence.api import shapes
+from ringfence.datapath.ringbuf import EventRing
+from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
+from ringfence.engine.events import Address
+from ringfence.engine.known import Known
+from ringfence.policy.mapstate import PolicyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """How an interface was hooked, and how packets are delivered to it and why so."""
+
+    mechanism: str
+    delivery: Delivery
+    delivery_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An active policy entry: the rule number it names, its row of the records, what it has counted."""
+
+    key: PolicyKey
+    rule: int
+    record: int
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What an interface is found to run: the mechanism, and whether both of our programs are there."""
+
+    mechanism: str
+    programs_ok: bool
+
+
+class Kernel(Protocol):
+    """The kernel's side of one instance. Methods raise `RingfenceError` or OSError when the kernel refuses."""
+
+    @property
+    def revision(self) -> int:
+        """The active revision."""
+
+    def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
+        """The entries (key -> rule number) and prefixes that are active."""
+
+    def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
+        """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
+
+    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
+        """Hook the interface of the workload with these addresses, or see that it is.
+
+        Waits for the kernel: to be called from a thread.
+        """
+
+    def detach(self, ifindex: int) -> None:
+        """Take our programs off an interface. Waits for the kernel: to be called from a thread."""
+
+    def hook(self, ifindex: int) -> Hook:
+        """What an interface runs, asked of the kernel."""
+
+    def entries(self) -> Sequence[Entry]:
+        """The active policy entries with their counters."""
+
+    def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        """Packets and bytes by (reason, direction); those that are 0 are left out."""
+
+    def event_counts(self) -> shapes.EventCounts:
+        """Events written and lost since the programs were loaded."""
+
+    def connections(self, known: Known) -> list[shapes.ConnectionShape]:
+        """The tracked connections."""
+
+    def flush_connections(self) -> int:
+        """Forget all connections; how many there were."""
+
+    def maps(self) -> list[shapes.MapShape]:
+        """The maps."""
+
+    def map(self, name: str, known: Known) -> shapes.MapDump:
+        """The elements of a map. Raises `NotFound`."""
+
+    def ring(self) -> EventRing | None:
+        """The event ring, for its one reader."""
+
+    def close(self) -> None:
+        """Let go of everything; what is attached goes on judging."""

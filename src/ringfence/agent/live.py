@@ -1,0 +1,157 @@
+"""The real kernel: the loaded object's maps and programs, and the interfaces of this network namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ringfence.abi import MAPS, Delivery, MetricsLayout
+from ringfence.agent.connections import Clock, connections
+from ringfence.agent.decoding import Decoder, occupied
+from ringfence.agent.kernel import Attachment, Entry, Hook
+from ringfence.api import shapes
+from ringfence.datapath import attach
+from ringfence.datapath.commit import Committer
+from ringfence.datapath.endpoints import EndpointTable
+from ringfence.datapath.features import jiffies_per_second
+from ringfence.datapath.interfaces import delivery_for
+from ringfence.datapath.loader import LoadedObject
+from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.syscall import BpfMap, prog_test_run
+from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
+from ringfence.engine.events import Address
+from ringfence.engine.known import Known
+from ringfence.errors import NotFound
+from ringfence.policy.mapstate import PolicyKey
+
+_CONNTRACK = ("ct4", "ct6")
+
+
+class LiveKernel:
+    """The kernel's side of an instance, through one loaded object. The only writer of its maps."""
+
+    def __init__(self, loaded: LoadedObject, directory: Path, mechanism: attach.Mechanism | None = None) -> None:
+        self._loaded = loaded
+        self._directory = directory
+        self._mechanism = mechanism
+        self._maps = loaded.maps
+        self._committer = Committer(loaded.maps)
+        self._endpoints = EndpointTable(loaded.maps)
+        self._ring = EventRing(loaded.maps["events"])
+
+    @property
+    def revision(self) -> int:
+        return self._committer.revision
+
+    def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
+        return self._committer.rule_numbers(), self._committer.peer_entries()
+
+    def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
+        if isinstance(command, Commit):
+            self._committer.commit(command)
+        elif isinstance(command, ClearEndpoint) or not command.ifindex:
+            self._endpoints.clear(command.row)
+        else:
+            row = self._maps["endpoints"].mmap_array()[command.row]
+            # A restart writes what stands there already: packets go on the way they went.
+            known = Delivery(int(row["delivery"])) if row["ifindex"] == command.ifindex else Delivery.STACK
+            self._endpoints.write(command, known)
+
+    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
+        mechanism = attach.attach(self._loaded, ifindex, self._directory, self._mechanism)
+        delivery, reason = delivery_for(ifindex, addresses)
+        if self._endpoints.live().get(row) == ifindex:
+            self._endpoints.set_delivery(row, delivery)
+        return Attachment(str(mechanism), delivery, reason)
+
+    def detach(self, ifindex: int) -> None:
+        attach.detach(ifindex, self._directory)
+
+    def hook(self, ifindex: int) -> Hook:
+        found = {str(each.mechanism) for each in attach.query(ifindex)}
+        return Hook("+".join(sorted(found)) or "none", attach.programs_ok(self._loaded, ifindex))
+
+    def entries(self) -> list[Entry]:
+        rules = self._committer.rule_numbers()
+        _, hits = self._maps["record_hits"].dump()
+        found = []
+        for key, rule in rules.items():
+            record = self._committer.policy.row_of[key]
+            packets, size = hits[record].tolist()
+            found.append(Entry(key, rule, record, packets, size))
+        return found
+
+    def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        _, counters = self._maps["metrics"].dump()
+        rows = np.flatnonzero(counters["packets"]).tolist()
+        places = (divmod(row, MetricsLayout.DIRECTIONS) for row in rows)
+        counted = (tuple(counters[row].tolist()) for row in rows)
+        return dict(zip(places, counted, strict=True))
+
+    def event_counts(self) -> shapes.EventCounts:
+        _, tally = self._maps["event_tally"].dump()
+        return {"seen": int(tally["written"][0]), "lost": int(tally["lost"][0])}
+
+    def connections(self, known: Known) -> list[shapes.ConnectionShape]:
+        clock = Clock(prog_test_run(self._loaded.programs["read_jiffies"]).retval, jiffies_per_second())
+        found: list[shapes.ConnectionShape] = []
+        for name in _CONNTRACK:
+            keys, entries = self._maps[name].dump()
+            found += connections(keys, entries, clock, known, self._rule_at)
+        return found
+
+    def flush_connections(self) -> int:
+        """The map goes on being filled meanwhile: what comes after the dump stays."""
+        return sum(self._maps[name].delete_batch(self._maps[name].dump()[0]) for name in _CONNTRACK)
+
+    def adopt_connections(self, name: str, keys: npt.NDArray[Any], entries: npt.NDArray[Any]) -> None:
+        """Take over the connections of an earlier object, in the map of that name."""
+        self._maps[name].update_batch(keys, entries)
+
+    def maps(self) -> list[shapes.MapShape]:
+        return [_summary(name, bpf_map) for name, bpf_map in sorted(self._maps.items())]
+
+    def map(self, name: str, known: Known) -> shapes.MapDump:
+        bpf_map = self._maps.get(name) or self._maps.get(f".{name}")
+        if bpf_map is None:
+            raise NotFound(f"there is no map {name!r}; there are: {', '.join(sorted(MAPS))}")
+        if bpf_map.spec.key is None:
+            return {"name": name, "rows": []}
+        keys, values = bpf_map.dump()
+        if bpf_map.spec.type.array:
+            chosen = occupied(values)
+            keys, values = keys[chosen], values[chosen]
+        return {"name": name, "rows": Decoder(bpf_map.spec, known).rows(keys, values)}
+
+    def ring(self) -> EventRing | None:
+        return self._ring
+
+    def close(self) -> None:
+        self._ring.close()
+        self._loaded.close()
+
+    def _rule_at(self, record: int) -> int:
+        return self._committer.policy.rule.value(record, self.revision) if record else 0
+
+
+def _summary(name: str, bpf_map: BpfMap) -> shapes.MapShape:
+    spec = bpf_map.spec
+    return {
+        "name": name,
+        "type": spec.type.name.lower(),
+        "entries": _count(bpf_map),
+        "max_entries": bpf_map.max_entries,
+        "key_bytes": spec.key.itemsize if spec.key is not None else 0,
+        "value_bytes": spec.value.itemsize if spec.value is not None else 0,
+    }
+
+
+def _count(bpf_map: BpfMap) -> int | None:
+    if bpf_map.spec.key is None:
+        return None
+    keys, values = bpf_map.dump()
+    return len(occupied(values)) if bpf_map.spec.type.array else len(keys)

@@ -1,0 +1,128 @@
+"""The agent's life: take the lock, take over what the kernel holds, bring it to what is remembered, serve, stop.
+
+      lock -> features -> maps (opened or loaded) -> journal -> engine -> reconcile -> hooks -> API, events, news
+
+Stopping ends the process only: the programs stay on their interfaces and go on judging by the last revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import structlog
+
+from ringfence.agent.changes import Changes
+from ringfence.agent.dry import DryKernel
+from ringfence.agent.http import ApiServer
+from ringfence.agent.hub import Hub
+from ringfence.agent.journal import Journal
+from ringfence.agent.kernel import Kernel
+from ringfence.agent.lock import InstanceLock
+from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.netnews import NetworkNews
+from ringfence.agent.reader import Reader
+from ringfence.agent.service import Parts, Service
+from ringfence.agent.settings import AgentSettings
+from ringfence.agent.store import PolicyFiles, read_engine
+from ringfence.agent.takeover import Taken, take
+from ringfence.agent.wiring import Wiring
+from ringfence.datapath.interfaces import node_addresses, workload_interface
+from ringfence.engine.engine import Engine
+from ringfence.engine.events import Restored
+
+_log = structlog.get_logger()
+
+
+def run(settings: AgentSettings) -> None:
+    """Run an agent until SIGTERM or SIGINT. Raises `RingfenceError` when it cannot start."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with ExitStack() as on_exit:
+        settings.directory.mkdir(parents=True, exist_ok=True)
+        lock = InstanceLock(settings.directory / "lock")
+        on_exit.callback(lock.release)
+        taken = None if settings.dry_run else take(settings)
+        kernel: Kernel = taken.kernel if taken else DryKernel(_print)
+        on_exit.callback(kernel.close)
+        settings.state_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        journal = Journal(settings.state_path / "journal.jsonl")
+        on_exit.callback(journal.close)
+        asyncio.run(_Agent(settings, kernel, journal, taken).run())
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+@dataclass(slots=True)
+class _Agent:
+    """The tasks of one run."""
+
+    settings: AgentSettings
+    kernel: Kernel
+    journal: Journal
+    taken: Taken | None
+
+    async def run(self) -> None:
+        """Start everything in order, serve until a signal comes, stop everything in order."""
+        engine = Engine(self.settings.policy)
+        wiring = Wiring(self.kernel, engine.endpoints)
+        changes = Changes(engine, self.kernel, self.journal, wiring)
+        files, namespaces = PolicyFiles(), Namespaces()
+        namespaces.read(self.journal)
+        await self._restore(changes, files, wiring)
+        hub = Hub(engine.known)
+        instance = self.settings.instance
+        parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
+        api = ApiServer(self.settings.socket_path, Service(parts))
+        await self._serve(api, hub, NetworkNews(engine, changes))
+        await wiring.settle()
+
+    async def _restore(self, changes: Changes, files: PolicyFiles, wiring: Wiring) -> None:
+        """Bring the kernel to what is remembered: one commit for all that differs, then the hooks."""
+        wired = changes.now(self._remembered(files))
+        if self.taken:
+            self.taken.replace()
+        try:
+            await wired
+        except Exception as error:  # noqa: BLE001 - an interface that went while nobody ran; the news tell of it
+            _log.warning("endpoint_not_hooked", error=str(error))
+        await wiring.settle()
+        if self.taken:
+            self.taken.remove_replaced()
+        _log.info("started", instance=self.settings.instance, revision=self.kernel.revision)
+
+    def _remembered(self, files: PolicyFiles) -> Restored:
+        entries, peers = self.kernel.held()
+        return replace(
+            read_engine(self.journal),
+            policies=files.read(self.journal),
+            node_addresses=node_addresses(),
+            entries=entries,
+            peers=peers,
+        )
+
+    async def _serve(self, api: ApiServer, hub: Hub, news: NetworkNews) -> None:
+        loop = asyncio.get_running_loop()
+        ring = self.kernel.ring()
+        reader = Reader(ring, hub) if ring else None
+        news.look_at_all()
+
+        def stop() -> None:
+            hub.close()
+            api.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        try:
+            await api.serve()
+        finally:
+            news.close()
+            if reader:
+                reader.close()
+            hub.close()
+        _log.info("stopped", revision=self.kernel.revision)

@@ -1,0 +1,47 @@
+"""The reader: takes events out of the ring and hands them to the hub, woken by the kernel once a batch has gathered
+and by a timer that bounds the delay of the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ringfence.agent.hub import Hub
+from ringfence.datapath.ringbuf import EventRing
+
+_TIMER_SECONDS = 0.01
+_BATCH_EVENTS = 16384
+_NS = 1_000_000_000
+_CLOCK_EVERY = 1000  # timer ticks between two looks at the wall clock, which may be set meanwhile
+
+
+class Reader:
+    """The one reader of the ring, in the running loop from construction until `close`."""
+
+    def __init__(self, ring: EventRing, hub: Hub) -> None:
+        self._ring = ring
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(ring.fileno(), self._read)
+        self._ticks = 0
+        self._tick()
+
+    def close(self) -> None:
+        """Read what is left and stop."""
+        self._timer.cancel()
+        self._loop.remove_reader(self._ring.fileno())
+        self._read()
+
+    def _tick(self) -> None:
+        if self._ticks % _CLOCK_EVERY == 0:
+            self._hub.clock_offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._ticks += 1
+        self._read()
+        self._timer = self._loop.call_later(_TIMER_SECONDS, self._tick)
+
+    def _read(self) -> None:
+        """At most a ring's worth in one go, so that a flood does not keep the loop from everything else."""
+        events = self._ring.read(_BATCH_EVENTS)
+        if len(events):
+            self._hub.publish(events)

@@ -1,0 +1,248 @@
+"""The service: what the API asks for, done by engine, changes and kernel. One method a route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from time import monotonic
+
+from ringfence.abi import DIGEST
+from ringfence.agent import views
+from ringfence.agent.changes import Changes
+from ringfence.agent.hub import Hub
+from ringfence.agent.journal import Item
+from ringfence.agent.kernel import Kernel
+from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.store import PolicyFiles
+from ringfence.agent.wiring import Wiring
+from ringfence.api import shapes
+from ringfence.datapath.interfaces import WorkloadInterface
+from ringfence.engine.engine import Engine
+from ringfence.engine.events import (
+    EndpointAdded,
+    EndpointRemoved,
+    EntryDeleted,
+    EntrySet,
+    Event,
+    PoliciesApplied,
+    PoliciesDeleted,
+    Together,
+    Workload,
+)
+from ringfence.errors import BadInput, NotFound, RingfenceError
+from ringfence.flow.filter import FlowFilter
+from ringfence.identity.prefixes import host_network
+from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, workload_labels
+from ringfence.policy.parse import Parsed, Source, parse_documents
+
+_INIT = Labels([Label("reserved", "init")])
+_PARSED_BESIDE = 1 << 15  # characters; more than that would hold up everything else for over 10 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service works with. `find` looks for a workload's interface (netns, interface)."""
+
+    instance: str
+    engine: Engine
+    kernel: Kernel
+    changes: Changes
+    wiring: Wiring
+    hub: Hub
+    files: PolicyFiles
+    namespaces: Namespaces
+    find: Callable[[str, str], WorkloadInterface]
+
+
+class Service:
+    """The `Control` that the API is over."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._ = parts
+        self._engine = parts.engine
+        self._started = monotonic()
+
+    def status(self) -> shapes.Status:
+        metrics = self._.kernel.metrics()
+        attached = [self._attachment(name) for name in sorted(each.workload.name for each in self._engine.endpoints)]
+        return {
+            "revision": self._.kernel.revision,
+            "instance": self._.instance,
+            "endpoints": len(self._engine.endpoints),
+            "policies": len(self._engine.state.policies),
+            "identities": len(self._engine.state.identities()),
+            "uptime_seconds": round(monotonic() - self._started, 3),
+            "events": self._.kernel.event_counts(),
+            "counters": views.counters(metrics),
+            "attach": attached,
+            "drops": views.drops(metrics),
+            "last_commit": self._.changes.last_commit,
+            "abi": DIGEST[:12],
+            "warnings": [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]],
+        }
+
+    def _attachment(self, name: str) -> shapes.Attachment:
+        found = self._engine.endpoints[name]
+        shape = views.endpoint(self._engine, found, self._.wiring.attachments.get(found.row))
+        hook = self._.kernel.hook(found.workload.ifindex)
+        return {
+            "endpoint": name,
+            "ifindex": found.workload.ifindex,
+            "mechanism": hook.mechanism,
+            "programs_ok": hook.programs_ok,
+            "delivery": shape["delivery"],
+            "delivery_reason": shape["delivery_reason"],
+        }
+
+    def endpoints(self) -> list[shapes.EndpointShape]:
+        return [self.endpoint(name) for name in sorted(each.workload.name for each in self._engine.endpoints)]
+
+    def endpoint(self, name: str) -> shapes.EndpointShape:
+        found = self._engine.endpoints[name]
+        return views.endpoint(self._engine, found, self._.wiring.attachments.get(found.row))
+
+    async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
+        labels = self._labels(request)
+        interface = request.get("interface", "eth0")
+        found = await asyncio.to_thread(self._.find, request["netns"], interface)
+        known = self._engine.endpoints.get(name)
+        workload = Workload(
+            name=name,
+            labels=labels,
+            addresses=found.addresses,
+            ifindex=found.host_ifindex,
+            mac=found.mac,
+            host_mac=found.host_mac,
+            netns=request["netns"],
+            interface=interface,
+        )
+        made = await self._.changes.make(EndpointAdded(workload))
+        try:
+            await made.wired
+        except RingfenceError:
+            # Not hooked, it would be spoken of as enforced. One that was there before stays: its old hooks judge.
+            if known is None:
+                with suppress(RingfenceError):
+                    await self._.changes.make(EndpointRemoved(name))
+            raise
+        return self.endpoint(name)
+
+    def _labels(self, request: shapes.EndpointRequest) -> Labels:
+        """All labels of a workload; one of which nothing is known is `reserved:init`, in no namespace."""
+        try:
+            own = Labels.parse(request.get("labels", []))
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+        if own.from_source("cidr") or (own.from_source("reserved") and own != _INIT):
+            raise BadInput("labels of the sources reserved and cidr are the system's to give")
+        if not own or own == _INIT:
+            return _INIT
+        namespace = request.get("namespace") or own.namespace or DEFAULT_NAMESPACE
+        return workload_labels(own, namespace, self._.namespaces.labels(namespace))
+
+    async def delete_endpoint(self, name: str) -> shapes.Revision:
+        made = await self._.changes.make(EndpointRemoved(name))
+        await made.wired
+        return {"revision": made.revision}
+
+    def identities(self) -> list[shapes.IdentityShape]:
+        found = sorted(self._engine.state.identities().items())
+        return [{"id": int(number), "labels": labels.texts()} for number, labels in found]
+
+    def identity(self, number: int) -> shapes.IdentityShape:
+        labels = self._engine.state.labels(number)
+        if labels is None:
+            raise NotFound(f"no identity {number} is in use")
+        return {"id": number, "labels": labels.texts()}
+
+    async def apply_policies(self, request: shapes.ApplyRequest) -> shapes.Applied:
+        start = monotonic()
+        sources = [Source(source["name"], source["text"]) for source in request["sources"]]
+        parsed = await self._parse(sources)
+        remember = self._.files.applied(sources, parsed.policies) | self._.namespaces.applied(parsed.namespaces)
+        relabelled = self._.namespaces.relabelled(parsed.namespaces, self._engine.endpoints)
+        events: list[Event] = [PoliciesApplied(parsed.policies), *relabelled]
+        revision = await self._change(Together(tuple(events)), remember)
+        self._.namespaces.confirm(parsed.namespaces)
+        return {
+            "revision": revision,
+            "applied": [policy.uid for policy in parsed.policies],
+            "warnings": [views.problem(warning) for warning in parsed.warnings],
+            "milliseconds": round((monotonic() - start) * 1000, 3),
+        }
+
+    async def _parse(self, sources: list[Source]) -> Parsed:
+        if sum(len(source.text) for source in sources) > _PARSED_BESIDE:
+            return await asyncio.to_thread(parse_documents, sources)
+        return parse_documents(sources)
+
+    async def _change(self, event: Event, remember: dict[Item, object]) -> int:
+        made = await self._.changes.make(event, remember)
+        self._.files.confirm(remember)
+        return made.revision
+
+    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
+        start = monotonic()
+        wanted = list(dict.fromkeys(uids))
+        revision = await self._change(PoliciesDeleted(tuple(wanted)), self._.files.deleted(wanted))
+        milliseconds = round((monotonic() - start) * 1000, 3)
+        return {"revision": revision, "applied": wanted, "warnings": [], "milliseconds": milliseconds}
+
+    def policies(self) -> list[shapes.PolicyShape]:
+        return [views.policy(found) for found in sorted(self._engine.state.policies, key=lambda policy: policy.uid)]
+
+    def policy(self, uid: str) -> shapes.PolicyShape:
+        found = self._engine.state.policies.get(uid)
+        if found is None:
+            raise NotFound(f"no policy {uid} is applied")
+        return views.policy(found, text=True)
+
+    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+        found = [
+            each
+            for each in self._.kernel.entries()
+            if subject in (None, each.key.subject) and peer in (None, each.key.peer)
+        ]
+        found.sort(key=lambda each: (each.key.direction, each.key.subject, each.key.tier, each.key))
+        return [views.entry(each, self._engine.known) for each in found]
+
+    async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
+        made = await self._.changes.make(EntrySet(views.key_of(request), views.verdict_of(request)))
+        return {"revision": made.revision}
+
+    async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
+        made = await self._.changes.make(EntryDeleted(views.key_of(key)))
+        return {"revision": made.revision}
+
+    def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
+        _, peers = self._.kernel.held()
+        if address is None:
+            order = sorted(peers, key=lambda network: (network.version, network))
+            return [views.prefix(network, peers[network], self._engine.known) for network in order]
+        try:
+            asked = host_network(ip_address(address))
+        except ValueError as error:
+            raise BadInput(f"{address!r} is no address") from error
+        covering = (asked.supernet(new_prefix=length) for length in range(asked.prefixlen, -1, -1))
+        found = next((network for network in covering if network in peers), None)
+        if found is None:
+            raise NotFound(f"nothing is known of {address}: it is the world's (identity 2)")
+        return [views.prefix(found, peers[found], self._engine.known)]
+
+    def connections(self) -> list[shapes.ConnectionShape]:
+        return self._.kernel.connections(self._engine.known)
+
+    def flush_connections(self) -> shapes.Flushed:
+        return {"flushed": self._.kernel.flush_connections()}
+
+    def maps(self) -> list[shapes.MapShape]:
+        return self._.kernel.maps()
+
+    def map(self, name: str) -> shapes.MapDump:
+        return self._.kernel.map(name, self._engine.known)
+
+    def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
+        return self._.hub.lines(self._.hub.subscribe(wanted))

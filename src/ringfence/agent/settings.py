@@ -1,0 +1,53 @@
+"""Settings of one agent, as the command line or a test gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ringfence.identity.prefixes import Network
+from ringfence.policy import builtin
+
+RUN = Path("/run/ringfence")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What an agent is started with.
+
+    `socket` and `state_dir` default to places under /run/ringfence/<instance>. `map_sizes` are entries by map name,
+    bytes for the ring. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints the commands for
+    the kernel on standard output instead of carrying them out.
+    """
+
+    instance: str = "default"
+    socket: Path | None = None
+    state_dir: Path | None = None
+    dry_run: bool = False
+    allow_localhost: Literal["auto", "always", "policy"] = "auto"
+    enforcement: Literal["default", "always"] = "default"
+    workload_prefixes: tuple[Network, ...] = ()
+    map_sizes: Mapping[str, int] = field(default_factory=dict)
+    attach_by: Literal["tcx", "clsact"] | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the instance keeps what lives as long as the machine runs."""
+        return RUN / self.instance
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the API listens."""
+        return self.socket or self.directory / "agent.sock"
+
+    @property
+    def state_path(self) -> Path:
+        """Where the journal is."""
+        return self.state_dir or self.directory / "state"
+
+    @property
+    def policy(self) -> builtin.Settings:
+        """What of it the engine is told."""
+        return builtin.Settings(self.allow_localhost, self.enforcement, self.workload_prefixes)

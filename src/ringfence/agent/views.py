@@ -1,0 +1,160 @@
+"""Views: what engine and kernel hold, in the shapes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ringfence.abi import Direction, PeerKind, Reason, Tier, Verdict
+from ringfence.agent.dry import traffic_text
+from ringfence.agent.kernel import Attachment, Entry
+from ringfence.api import shapes
+from ringfence.engine.commands import Network, Peer
+from ringfence.engine.endpoints import Endpoint
+from ringfence.engine.engine import Engine
+from ringfence.engine.known import Known
+from ringfence.errors import BadInput, Problem
+from ringfence.flow.format import reason_text
+from ringfence.policy.mapstate import PolicyKey
+from ringfence.policy.rule import Policy
+
+_FULL, _PROTOCOL = 24, 8
+
+
+def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> shapes.EndpointShape:
+    """An endpoint. Until it is attached it is delivered to through the stack."""
+    workload = found.workload
+    state = "disconnected" if not workload.ifindex else "ready" if attachment else "attaching"
+    return {
+        "id": found.row,
+        "name": workload.name,
+        "identity": found.identity,
+        "labels": workload.labels.texts(),
+        "addresses": [str(address) for address in workload.addresses],
+        "ifindex": workload.ifindex,
+        "interface": workload.interface,
+        "netns": workload.netns,
+        "state": state,
+        "enforcement": {
+            "ingress": engine.isolated(found.identity, Direction.INGRESS),
+            "egress": engine.isolated(found.identity, Direction.EGRESS),
+        },
+        "delivery": attachment.delivery.name.lower() if attachment else "stack",
+        "delivery_reason": attachment.delivery_reason if attachment else "not attached yet",
+    }
+
+
+def policy(found: Policy, *, text: bool = False) -> shapes.PolicyShape:
+    """A policy, with its document as written if asked for."""
+    shape: shapes.PolicyShape = {
+        "uid": found.uid,
+        "kind": found.kind,
+        "namespace": found.namespace,
+        "name": found.name,
+        "origin": str(found.origin),
+        "rules": len(found.rules),
+    }
+    return {**shape, "text": found.text} if text else shape
+
+
+def problem(found: Problem) -> shapes.ProblemShape:
+    """A problem by its fields."""
+    return {
+        "file": found.file,
+        "line": found.line,
+        "column": found.column,
+        "found": found.found,
+        "expected": found.expected,
+        "severity": found.severity,
+    }
+
+
+def entry(found: Entry, known: Known) -> shapes.EntryShape:
+    """A policy entry with what its numbers stand for."""
+    key, rule = found.key, known.rule_of(found.rule)
+    by_identity = key.peer_kind == PeerKind.IDENTITY
+    return {
+        "direction": Direction(key.direction).name.lower(),
+        "subject": key.subject,
+        "subject_labels": list(known.labels_of(key.subject)),
+        "peer": key.peer,
+        "peer_kind": PeerKind(key.peer_kind).name.lower(),
+        "peer_labels": list(known.labels_of(key.peer)) if by_identity else [],
+        "port": key.port,
+        "prefix": key.prefix,
+        "protocol": key.protocol,
+        "traffic": traffic_text(key.protocol, key.port, key.prefix),
+        "action": rule.verdict.name.lower() if rule else "unknown",
+        "precedence": rule.precedence if rule else 0,
+        "tier": Tier(key.tier).name.lower(),
+        "packets": found.packets,
+        "bytes": found.bytes,
+        "rule": rule.text if rule else f"rule {found.rule}, forgotten",
+        "policy": rule.policy if rule else "",
+        "origin": rule.origin if rule else "",
+        "record": found.record,
+        "rule_number": found.rule,
+    }
+
+
+def prefix(network: Network, peer: Peer, known: Known) -> shapes.IpcacheShape:
+    """An ipcache entry."""
+    return {
+        "prefix": str(network),
+        "identity": peer.identity,
+        "labels": list(known.labels_of(peer.identity)),
+        "prefix_class": peer.prefix_class,
+        "endpoint": known.endpoint_of(peer.endpoint) if peer.endpoint else None,
+    }
+
+
+def drops(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> list[shapes.Drops]:
+    """What was dropped, most packets first."""
+    found: list[shapes.Drops] = [
+        {
+            "reason": _reason(reason),
+            "direction": Direction(direction).name.lower() if direction else "unknown",
+            "packets": packets,
+            "bytes": size,
+        }
+        for (reason, direction), (packets, size) in metrics.items()
+        if reason != Reason.FORWARDED
+    ]
+    return sorted(found, key=lambda drop: -drop["packets"])
+
+
+def counters(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> shapes.VerdictCounts:
+    """Packets by verdict."""
+    allowed = sum(packets for (reason, _), (packets, _) in metrics.items() if reason == Reason.FORWARDED)
+    return {"allowed": allowed, "denied": sum(packets for packets, _ in metrics.values()) - allowed}
+
+
+def _reason(number: int) -> str:
+    try:
+        return reason_text(Reason(number))
+    except ValueError:
+        return str(number)
+
+
+def key_of(asked: shapes.EntryKey) -> PolicyKey:
+    """The key that a request means. Without a prefix it follows from whether port and protocol are given."""
+    protocol, port, given = asked.get("protocol", 0), asked.get("port"), asked.get("prefix")
+    peer = asked.get("peer", 0)
+    kind = asked.get("peer_kind") or ("identity" if peer else "any")
+    if port is not None and not protocol:
+        raise BadInput(f"port {port} without a protocol")
+    implied = 0 if not protocol else _PROTOCOL if port is None else _FULL
+    return PolicyKey(
+        subject=asked["subject"],
+        peer=peer,
+        port=port or 0,
+        protocol=protocol,
+        prefix=implied if given is None else given,
+        peer_kind=int(PeerKind[kind.upper()]),
+        tier=int(Tier[asked.get("tier", "normal").upper()]),
+        direction=int(Direction[asked["direction"].upper()]),
+    )
+
+
+def verdict_of(asked: shapes.EntryRequest) -> Verdict:
+    """The verdict that a request means."""
+    return Verdict[asked["action"].upper()]
