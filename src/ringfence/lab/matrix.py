@@ -48,12 +48,12 @@ class _Question:
     traffic: Traffic
 
     def routes(self) -> list[Route]:
-        """One route for each address of the destination that this traffic can be sent to, its first address first."""
+        """One route for each address of the destination that this traffic can be sent to, IPv4 before IPv6."""
         version = PING_FAMILY.get(self.traffic)
         own = {address.version for address in self.source.wire.addresses}
         return [
             Route(self.source.wire.namespace, self.destination.wire.namespace, _target(self.traffic, address))
-            for address in self.destination.wire.addresses
+            for address in sorted(self.destination.wire.addresses, key=lambda address: address.version)
             if version in {None, address.version} and address.version in own
         ]
 
@@ -61,7 +61,7 @@ class _Question:
 def probe_all(plan: Plan, selection: Selection, say: Say) -> list[Probe]:
     """Ask every question of a selection, side by side.
 
-    A pod with several addresses is tried at each; what counts is its first one, and a difference is said.
+    A pod with several addresses is tried at each; what counts is IPv4, as the oracle has it, and a difference is said.
     NotFound for a pod that is not in the plan, BadInput or Unavailable for a port that cannot be probed.
     """
     questions = list(_questions(plan, selection, say))

@@ -1,0 +1,89 @@
+"""`ringfence policy apply | delete | list | get`: the policies that an agent enforces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from ringfence.cli.connection import connect
+from ringfence.cli.output import output_option, print_json, print_table
+from ringfence.cli.session import Session, pass_session
+from ringfence.cli.sources import read
+
+if TYPE_CHECKING:
+    from ringfence.api.shapes import Applied, ProblemShape
+
+FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+
+
+@click.command()
+@FILES
+@output_option()
+@pass_session
+def apply(session: Session, paths: tuple[str, ...], output: str) -> None:
+    """Put the policies of files into force, all in one atomic commit; `-` reads standard input.
+
+    A policy of the same kind, namespace and name is replaced. With one error in any file nothing is applied.
+    """
+    sources = read(paths)
+    with connect(session) as client:
+        answer = client.apply_policies(sources)
+    _show(answer, "applied", output)
+
+
+@click.command()
+@click.argument("uids", nargs=-1, required=True, metavar="KIND/NAMESPACE/NAME...")
+@output_option()
+@pass_session
+def delete(session: Session, uids: tuple[str, ...], output: str) -> None:
+    """Take policies out of force, all in one atomic commit."""
+    with connect(session) as client:
+        answer = client.delete_policies(uids)
+    _show(answer, "deleted", output)
+
+
+@click.command("list")
+@output_option()
+@pass_session
+def list_policies(session: Session, output: str) -> None:
+    """List the policies in force."""
+    with connect(session) as client:
+        policies = client.policies()
+    if output == "json":
+        print_json(policies)
+    else:
+        rows = ((found["uid"], found["rules"], found["origin"]) for found in policies)
+        print_table(("POLICY", "RULES", "WRITTEN AT"), rows, right=("RULES",))
+
+
+@click.command()
+@click.argument("uid", metavar="KIND/NAMESPACE/NAME")
+@output_option()
+@pass_session
+def get(session: Session, uid: str, output: str) -> None:
+    """Show a policy as it was written."""
+    with connect(session) as client:
+        found = client.policy(uid)
+    if output == "json":
+        print_json(found)
+    else:
+        click.echo(f"# {found['uid']}, {found['origin']}\n{found.get('text', '').rstrip()}")
+
+
+def _show(answer: Applied, done: str, output: str) -> None:
+    if output == "json":
+        print_json(answer)
+        return
+    for uid in answer["applied"]:
+        click.echo(f"{uid} {done}")
+    click.echo(f"revision {answer['revision']}, active after {answer['milliseconds']:.2f} ms")
+    _warn(answer["warnings"])
+
+
+def _warn(warnings: Iterable[ProblemShape]) -> None:
+    """Warnings go where errors go, so that output that is read by a program stays clean."""
+    for warning in warnings:
+        place = f"{warning['file']}:{warning['line']}:{warning['column']}"
+        click.echo(f"{place}: warning: {warning['found']}; expected {warning['expected']}", err=True)

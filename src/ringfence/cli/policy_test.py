@@ -1,0 +1,89 @@
+"""`ringfence policy test`: the cases of PolicyTest documents, judged without an agent and without root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from ringfence.cli.output import output_option, print_json
+from ringfence.cli.sources import Text, read
+from ringfence.errors import BadInput, Problem
+from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.policy.test import JUDGES, Report, run_tests
+
+KERNEL = "kernel"
+FAILED = 1
+
+
+@click.command("test")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+@click.option(
+    "--judge",
+    type=click.Choice([*JUDGES, KERNEL]),
+    default="map",
+    show_default=True,
+    help="By the book, by the compiled entries, or by the real program in the kernel (needs root).",
+)
+@output_option()
+@click.pass_context
+def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: str) -> None:
+    """Judge the cases of PolicyTest documents by the policies and pods beside them. Exit code 1 if one fails.
+
+    A file with cases is judged together with those of the files named that have none: manifests and policies may
+    stand beside the cases, in the same file or in others.
+    """
+    reports = [run_tests(world, JUDGES[judge]) for world in _worlds(read(paths))]
+    if output == "json":
+        print_json(_document(reports))
+    else:
+        for report in reports:
+            _print(report)
+        click.echo(f"{sum(report.passed for report in reports)} of {sum(report.cases for report in reports)} passed")
+    if any(report.failed for report in reports):
+        context.exit(FAILED)
+
+
+def _worlds(texts: Sequence[Text]) -> Iterator[Parsed]:
+    """Put together what is judged together. BadInput tells the problems of all files at once."""
+    with_cases = {text: bool(parsed.tests) for text, parsed in zip(texts, _parse_each(texts), strict=True)}
+    shared = [text for text, has_cases in with_cases.items() if not has_cases]
+    for text, has_cases in with_cases.items():
+        if has_cases:
+            yield _parse([text, *shared])
+
+
+def _parse_each(texts: Iterable[Text]) -> list[Parsed]:
+    parsed: list[Parsed] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            parsed.append(_parse([text]))
+        except BadInput as error:
+            problems.extend(error.problems)
+    if problems:
+        raise BadInput(problems)
+    return parsed
+
+
+def _parse(texts: Iterable[Text]) -> Parsed:
+    return parse_documents((Source(text.name, text.text) for text in texts), strict=False)
+
+
+def _document(reports: list[Report]) -> dict[str, Any]:
+    return {
+        "cases": sum(report.cases for report in reports),
+        "passed": sum(report.passed for report in reports),
+        "failed": [failure.to_dict() for report in reports for failure in report.failed],
+    }
+
+
+def _print(report: Report) -> None:
+    for failure in report.failed:
+        told = failure.to_dict()
+        by = f" by {told['by']}" if told["by"] else ""
+        case = f"{told['from']} -> {told['to']} {told['port']}"
+        click.echo(f"{told['file']}:{told['line']}: {case}: expected {told['expect']}{by}, found {told['verdict']}")
+        for line in told["explanation"]:
+            click.echo(f"    {line}")
