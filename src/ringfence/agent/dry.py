@@ -30,6 +30,9 @@ class DryKernel:
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return dict(self._entries), dict(self._peers)
 
+    def leftovers(self) -> tuple[set[int], set[int]]:
+        return set(), set()
+
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         if not isinstance(command, Commit):
             self._say(_endpoint_line(command))

@@ -53,6 +53,9 @@ class Kernel(Protocol):
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         """The entries (key -> rule number) and prefixes that are active."""
 
+    def leftovers(self) -> tuple[set[int], set[int]]:
+        """Rows of endpoints that are filled, and interfaces that are hooked: after a kill more than are wanted."""
+
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
 

@@ -50,6 +50,10 @@ class LiveKernel:
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return self._committer.rule_numbers(), self._committer.peer_entries()
 
+    def leftovers(self) -> tuple[set[int], set[int]]:
+        links = (self._directory / "links").glob("*")
+        return set(self._endpoints.live()), {int(link.name.partition("-")[0]) for link in links}
+
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         if isinstance(command, Commit):
             self._committer.commit(command)

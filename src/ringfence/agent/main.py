@@ -8,10 +8,13 @@ Stopping ends the process only: the programs stay on their interfaces and go on 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -23,7 +26,7 @@ from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.lock import InstanceLock
 from ringfence.agent.namespaces import Namespaces
-from ringfence.agent.netnews import NetworkNews
+from ringfence.agent.netnews import NetworkNews, interface_macs, still_there
 from ringfence.agent.reader import Reader
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
@@ -31,9 +34,12 @@ from ringfence.agent.store import PolicyFiles, read_engine
 from ringfence.agent.takeover import Taken, take
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import node_addresses, workload_interface
+from ringfence.engine.commands import ClearEndpoint, Detach
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Restored
+from ringfence.errors import Unavailable
 
+JOURNAL = "journal.jsonl"
 _log = structlog.get_logger()
 
 
@@ -41,16 +47,33 @@ def run(settings: AgentSettings) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `RingfenceError` when it cannot start."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
-        settings.directory.mkdir(parents=True, exist_ok=True)
-        lock = InstanceLock(settings.directory / "lock")
-        on_exit.callback(lock.release)
+        try:
+            settings.directory.mkdir(parents=True, exist_ok=True)
+            state = _dry_state(settings, on_exit) if settings.dry_run else _state(settings, on_exit)
+        except PermissionError as error:
+            raise Unavailable(f"cannot write to {error.filename}: run as root") from error
         taken = None if settings.dry_run else take(settings)
         kernel: Kernel = taken.kernel if taken else DryKernel(_print)
         on_exit.callback(kernel.close)
-        settings.state_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        journal = Journal(settings.state_path / "journal.jsonl")
+        journal = Journal(state / JOURNAL)
         on_exit.callback(journal.close)
         asyncio.run(_Agent(settings, kernel, journal, taken).run())
+
+
+def _state(settings: AgentSettings, on_exit: ExitStack) -> Path:
+    """The state directory, ours alone until the end."""
+    lock = InstanceLock(settings.directory / "lock")
+    on_exit.callback(lock.release)
+    settings.state_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return settings.state_path
+
+
+def _dry_state(settings: AgentSettings, on_exit: ExitStack) -> Path:
+    """A copy of the state: a dry run leaves no trace, also beside an agent that runs."""
+    copy = Path(on_exit.enter_context(TemporaryDirectory()))
+    if (settings.state_path / JOURNAL).exists():
+        shutil.copy(settings.state_path / JOURNAL, copy)
+    return copy
 
 
 def _print(line: str) -> None:
@@ -75,6 +98,8 @@ class _Agent:
         files, namespaces = PolicyFiles(), Namespaces()
         namespaces.read(self.journal)
         await self._restore(changes, files, wiring)
+        await self._clear_leftovers(engine, wiring)
+        _log.info("started", instance=self.settings.instance, revision=self.kernel.revision)
         hub = Hub(engine.known)
         instance = self.settings.instance
         parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
@@ -94,12 +119,22 @@ class _Agent:
         await wiring.settle()
         if self.taken:
             self.taken.remove_replaced()
-        _log.info("started", instance=self.settings.instance, revision=self.kernel.revision)
+
+    async def _clear_leftovers(self, engine: Engine, wiring: Wiring) -> None:
+        """What an agent had not come to that was killed between a commit and its end."""
+        rows, interfaces = self.kernel.leftovers()
+        for row in rows - {endpoint.row for endpoint in engine.endpoints}:
+            self.kernel.write(ClearEndpoint(row))
+        strangers = interfaces - {endpoint.workload.ifindex for endpoint in engine.endpoints}
+        await wiring.start([Detach(0, ifindex) for ifindex in sorted(strangers)])
 
     def _remembered(self, files: PolicyFiles) -> Restored:
         entries, peers = self.kernel.held()
+        known = read_engine(self.journal)
+        there = interface_macs()
         return replace(
-            read_engine(self.journal),
+            known,
+            endpoints={row: still_there(workload, there) for row, workload in known.endpoints.items()},
             policies=files.read(self.journal),
             node_addresses=node_addresses(),
             entries=entries,

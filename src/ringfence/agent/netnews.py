@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -12,11 +13,26 @@ import structlog
 from ringfence.agent.changes import Changes
 from ringfence.datapath.interfaces import node_addresses
 from ringfence.datapath.linkwatch import LinkWatch, MissedChangesError
+from ringfence.datapath.netlink import ask
 from ringfence.engine.engine import Engine
-from ringfence.engine.events import EndpointDisconnected, NodeAddresses, Together
+from ringfence.engine.events import EndpointDisconnected, NodeAddresses, Together, Workload
 from ringfence.errors import RingfenceError
 
 _log = structlog.get_logger()
+
+
+def interface_macs() -> dict[int, bytes]:
+    """The interfaces of this namespace by index, with their MAC addresses."""
+    return ask(lambda route: {link["index"]: _mac(link.get_attr("IFLA_ADDRESS")) for link in route.get_links()})
+
+
+def still_there(workload: Workload, macs: Mapping[int, bytes]) -> Workload:
+    """A workload of an earlier run; without its interface if another one has come in its place."""
+    return workload if macs.get(workload.ifindex) == workload.host_mac else replace(workload, ifindex=0)
+
+
+def _mac(text: str | None) -> bytes:
+    return bytes.fromhex((text or "").replace(":", ""))
 
 
 class NetworkNews:
@@ -27,6 +43,7 @@ class NetworkNews:
         self._changes = changes
         self._links = LinkWatch()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stale = self._refreshing = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._links.fileno(), self._links_changed)
 
@@ -47,7 +64,10 @@ class NetworkNews:
             self.look_at_all()
         else:
             self._disconnect(gone)
-        self._start(self._refresh_node())
+        self._stale = True
+        if not self._refreshing:
+            self._refreshing = True
+            self._start(self._refresh_node())
 
     def _disconnect(self, gone: set[int]) -> None:
         names = [
@@ -59,9 +79,13 @@ class NetworkNews:
             self._start(self._make(Together(tuple(EndpointDisconnected(name) for name in names)), endpoints=names))
 
     async def _refresh_node(self) -> None:
-        addresses = await asyncio.to_thread(node_addresses)
-        if addresses != self._engine.nodes:
-            await self._make(NodeAddresses(addresses), addresses=sorted(map(str, addresses)))
+        """Once for all news that comes while it looks."""
+        while self._stale:
+            self._stale = False
+            addresses = await asyncio.to_thread(node_addresses)
+            if addresses != self._engine.nodes:
+                await self._make(NodeAddresses(addresses), addresses=sorted(map(str, addresses)))
+        self._refreshing = False
 
     async def _make(self, event: NodeAddresses | Together, **told: object) -> None:
         try:

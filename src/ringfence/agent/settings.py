@@ -40,7 +40,7 @@ class AgentSettings:
     @property
     def socket_path(self) -> Path:
         """Where the API listens."""
-        return self.socket or self.directory / "agent.sock"
+        return self.socket or self.directory / ("dry-run.sock" if self.dry_run else "agent.sock")
 
     @property
     def state_path(self) -> Path:

@@ -15,6 +15,7 @@ from typing import Final, Self
 _HEADER: Final = struct.Struct("<IHHII")
 _LINK: Final = struct.Struct("<BxHiII")
 _RTMGRP_LINK: Final = 1
+_RTMGRP_ADDRESSES: Final = 0x10 | 0x100  # of both families: they wake the reader, who looks for himself
 _RTM_NEWLINK: Final = 16
 _RTM_DELLINK: Final = 17
 _BUFFER: Final = 1 << 16
@@ -39,7 +40,7 @@ class LinkWatch:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, _RTMGRP_LINK))
+        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_ADDRESSES))
 
     def __enter__(self) -> Self:
         return self
