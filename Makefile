@@ -9,6 +9,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 OBJECT := src/ringfence/datapath/policy.bpf.o
 C_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+C_TESTS := $(wildcard tests/kernel/*.c tests/bpf/*.c)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -41,13 +42,13 @@ check: setup
 	$(PYTHON) -m ruff format --quiet --check
 	$(PYTHON) -m mypy --strict --no-error-summary
 	$(VENV)/bin/lint-imports --no-logo > .import_linter.out 2>&1 || { cat .import_linter.out; exit 1; }
-	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES)
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES) $(C_TESTS)
 	$(PYTHON) -m tools.generate_abi --check
 
 format: setup
 	$(PYTHON) -m ruff check --quiet --fix-only
 	$(PYTHON) -m ruff format --quiet
-	$(VENV)/bin/clang-format -i $(C_SOURCES)
+	$(VENV)/bin/clang-format -i $(C_SOURCES) $(C_TESTS)
 
 generate: setup
 	$(PYTHON) -m tools.generate_abi
