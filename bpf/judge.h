@@ -279,6 +279,16 @@ __inline void continue_entry(const struct ct_lookup *ct, struct connection *conn
 	connection->ingress_only = !!(ct->verdict & CT_FLAG_INGRESS_ONLY);
 }
 
+/* Where egress was judged by another tuple, what travels back to the opener is the stack's: it rewrites the addresses
+ * first.
+ */
+__inline __u32 receiver_of(const struct connection *connection, const struct decision *decision)
+{
+	bool back = connection->related ? !connection->reply : connection->reply;
+
+	return back && connection->ingress_only ? 0 : decision->destination.endpoint;
+}
+
 /* Judges, remembers, counts and reports. The receiver's row goes to `receiver`. 0 or the reason to drop. */
 __subprogram int judge_packet(const struct packet *packet, const struct hook *hook, struct ct_lookup *ct,
 			      __u32 *receiver)
@@ -296,7 +306,7 @@ __subprogram int judge_packet(const struct packet *packet, const struct hook *ho
 	if (!decision->reason && opens_connection(packet, &connection))
 		decision->reason = remember(packet, ct, &connection, decision, &scratch->entry);
 	conclude(packet, &connection, decision);
-	*receiver = decision->destination.endpoint;
+	*receiver = receiver_of(&connection, decision);
 	return decision->reason;
 }
 
@@ -328,6 +338,6 @@ __subprogram int judge_icmp_error(struct __sk_buff *skb, const struct packet *pa
 	}
 	judge_at_one_revision(packet, quoted, &connection, &scratch->decision);
 	conclude(packet, &connection, &scratch->decision);
-	*receiver = scratch->decision.destination.endpoint;
+	*receiver = receiver_of(&connection, &scratch->decision);
 	return scratch->decision.reason;
 }
