@@ -132,31 +132,32 @@ def dump(session: Session, *, name: str, output: str, numeric: bool) -> None:
     """Show the elements of a map; of an array, those that are not all zero."""
     with connect(session) as client:
         answer = client.map(name)
-        names = {} if numeric or output == "json" else {found["id"]: found["labels"] for found in client.identities()}
     if output == "json":
         print_json(answer)
         return
-    print_table(
-        ("KEY", "VALUE"), ((_element(row["key"], names), _element(row["value"], names)) for row in answer["rows"])
-    )
+    rows = ((_element(row["key"], numeric=numeric), _element(row["value"], numeric=numeric)) for row in answer["rows"])
+    print_table(("KEY", "VALUE"), rows)
 
 
 maps.add_command(dump)
 bpf.add_command(dump, "map_entries")
 
-# Fields of keys and values, in any map, that hold an identity's number.
-IDENTITY_FIELDS = {"subject", "peer", "identity", "source_identity", "destination_identity"}
+# `subject_labels` stands beside `subject` where a field holds an identity.
+NAMES = "_labels"
 
 
-def _element(value: object, names: dict[int, list[str]]) -> str:
+def _element(value: object, *, numeric: bool) -> str:
     if not isinstance(value, dict):
-        return value if isinstance(value, str) else json.dumps(value)
-    return " ".join(f"{field}={_with_name(field, inner, names)}" for field, inner in value.items())
+        return _plain(value)
+    shown = []
+    for field, inner in value.items():
+        if not field.endswith(NAMES):
+            names = value.get(field + NAMES, [])
+            shown.append(f"{field}={named(inner, names, numeric=numeric) if names else _plain(inner)}")
+    return " ".join(shown)
 
 
-def _with_name(field: str, value: object, names: dict[int, list[str]]) -> str:
-    if field in IDENTITY_FIELDS and isinstance(value, int) and value in names:
-        return named(value, names[value], numeric=False)
+def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from ringfence.cli.output import output_option, print_json
+from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
 from ringfence.cli.sources import read
 from ringfence.lab import laboratory
@@ -87,14 +85,11 @@ def _say(message: str) -> None:
 
 def _print_matrix(probes: Sequence[Probe]) -> None:
     """Print one table a port: who (down) reached whom (across)."""
-    console = Console(highlight=False)
     for port in dict.fromkeys(probe.port for probe in probes):
         through = {(probe.source, probe.destination): probe.through for probe in probes if probe.port == port}
         destinations = list(dict.fromkeys(destination for _, destination in through))
-        table = Table(title=f"{port}, from (down) to (across)", title_justify="left", box=None, pad_edge=False)
-        for heading in ("", *destinations):
-            table.add_column(heading)
-        for source in dict.fromkeys(source for source, _ in through):
-            marks = (MARKS[through.get((source, destination))] for destination in destinations)
-            table.add_row(source, *marks)
-        console.print(table)
+        sources = dict.fromkeys(source for source, _ in through)
+        click.echo(f"{port}, from (down) to (across)")
+        rows = ((source, *(MARKS[through.get((source, each))] for each in destinations)) for source in sources)
+        print_table(("", *destinations), rows)
+        click.echo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -39,11 +40,10 @@ def monitor(
     """Show every verdict from now on: who, to whom, what, and the rule that decided it. Ctrl-C ends it."""
     with connect(session) as client, client.events(type=kind, from_=sources, to=destinations, port=port) as events:
         click.echo("Listening for verdicts; press Ctrl-C to quit", err=True)
-        for event in events:
-            if output == "json":
-                print_line(event)
-            else:
-                click.echo(line(event))
+        # Ctrl-C is how one stops looking, not an error.
+        with suppress(KeyboardInterrupt):
+            for event in events:
+                print_line(event) if output == "json" else click.echo(line(event))
 
 
 def line(event: FlowShape | Lost) -> str:

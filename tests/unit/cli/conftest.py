@@ -233,7 +233,10 @@ class Answers:
     def map(self, name: str) -> shapes.MapDump:
         if name != "policy":
             raise NotFound(f"there is no map {name}")
-        return {"name": name, "rows": [{"key": {"subject": 67890, "port": 8080}, "value": 3}]}
+        return {
+            "name": name,
+            "rows": [{"key": {"subject": 67890, "subject_labels": BACKEND, "port": 8080}, "value": 3}],
+        }
 
     async def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         self.changes.append(("subscribe", wanted))
