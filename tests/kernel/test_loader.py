@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from ringfence.abi import IPCACHE_KEY, KNOBS, MAPS, POLICY_KEY
 from ringfence.abi.layout import read_layout
 from ringfence.datapath import loader
-from ringfence.datapath.kernel import KernelDatapath
+from ringfence.datapath.bpf import program_info
 from ringfence.datapath.libbpf import BpfObject
-from ringfence.datapath.loader import LoadedObject, load, open_pinned, pin_directory, unpin
+from ringfence.datapath.loader import LoadedObject, is_pinned, load, open_pinned, pin_directory, unpin
 from ringfence.datapath.syscall import NOEXIST
-from ringfence.engine.commands import Commit
 from ringfence.errors import Unavailable
 from tests.conftest import Compile
 from tests.kernel.world import owned_name
@@ -140,31 +139,31 @@ def test_mapped_rows_are_the_kernels(loaded: LoadedObject) -> None:
 
 
 def test_pinned_object_is_taken_over(pins: Path) -> None:
-    """What is pinned is opened again with its contents, and other programs can be loaded over its maps."""
+    """What is pinned is opened again: the same maps with their contents, and the same programs."""
     with load({}, SMALL) as first:
         first.pin(pins)
         first.maps[".data.revision"].mmap_array()["active_revision"][0] = 12
+        ids = {name: program_info(fd).id for name, fd in first.programs.items()}
     with open_pinned(pins) as second:
         assert second.maps["policy"].max_entries == 50000
-        with load({"ct_timeout_any": 5}, {}, reuse=second.maps) as third:
-            assert third.maps[".data.revision"].mmap_array()["active_revision"][0] == 12
-            assert second.maps["policy"].info.id == third.maps["policy"].info.id
+        assert second.maps[".data.revision"].mmap_array()["active_revision"][0] == 12
+        assert ids == {name: program_info(fd).id for name, fd in second.programs.items()}
 
 
-def test_restart_goes_on_at_the_revision() -> None:
-    """A datapath that is opened again goes on at the revision that it had."""
-    instance = owned_name("restart")
+def test_half_pinned_object_is_not_taken_over() -> None:
+    """A run that was killed while it pinned leaves nothing that counts as pinned, and unpinning clears it all."""
+    directory = pin_directory(owned_name("half"))
     try:
-        first = KernelDatapath.open(instance, sizes=SMALL)
-        first.commit(Commit())
-        first.close()
-        second = KernelDatapath.open(instance, sizes=SMALL)
-        assert second.revision == 1
-        second.remove()
-        second.close()
-        assert not pin_directory(instance).exists()
+        with load({}, SMALL) as loaded:
+            loaded.programs["from_endpoint."] = loaded.programs["from_endpoint"]  # a name that no bpffs takes
+            with pytest.raises(OSError, match="OBJ_PIN"):
+                loaded.pin(directory)
+            del loaded.programs["from_endpoint."]
+        assert any((directory / "maps").iterdir())
+        assert not is_pinned(directory)
     finally:
-        unpin(pin_directory(instance))
+        unpin(directory)
+    assert not directory.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "a/b"])

@@ -29,7 +29,6 @@ _SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "bpf_object__next_program": (_POINTER, (_POINTER, _POINTER)),
     "bpf_map__name": (ctypes.c_char_p, (_POINTER,)),
     "bpf_map__fd": (ctypes.c_int, (_POINTER,)),
-    "bpf_map__reuse_fd": (ctypes.c_int, (_POINTER, ctypes.c_int)),
     "bpf_map__set_max_entries": (ctypes.c_int, (_POINTER, ctypes.c_uint32)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(ctypes.c_size_t))),
     "bpf_program__name": (ctypes.c_char_p, (_POINTER,)),
@@ -110,13 +109,6 @@ class BpfObject:
         while item:
             yield name_of(item).decode(), item
             item = following(self._handle, item)
-
-    def reuse(self, descriptors: Mapping[str, int]) -> None:
-        """Have maps of these names be those that exist already, contents and sizes kept, before `load`."""
-        maps = dict(self._items("map"))
-        for name, fd in descriptors.items():
-            if code := self._library.bpf_map__reuse_fd(maps[name], fd):
-                raise _failure(f"map {name} cannot be taken over", -code)
 
     def set_sizes(self, sizes: Mapping[str, int]) -> None:
         """Set max_entries by map name, before `load`. An unknown name is a ValueError."""

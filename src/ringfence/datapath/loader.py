@@ -59,18 +59,15 @@ class LoadedObject:
         self.maps.clear()
 
     def pin(self, directory: Path) -> None:
-        """Pin everything; programs and maps that are pinned there are replaced by these."""
-        for name in ("maps", "progs", "links"):
+        """Pin everything. Raises FileExistsError where something is pinned already."""
+        for name in ("maps", "progs"):
             (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, bpf_map in self.maps.items():
-            _replace_pin(bpf_map.fd, directory / "maps" / _pin_name(name))
+            obj_pin(bpf_map.fd, directory / "maps" / _pin_name(name))
         for name, fd in self.programs.items():
-            _replace_pin(fd, directory / "progs" / name)
-
-
-def _replace_pin(fd: int, path: Path) -> None:
-    path.unlink(missing_ok=True)
-    obj_pin(fd, path)
+            obj_pin(fd, directory / "progs" / name)
+        # Last: a directory for links is the sign that the object is pinned whole.
+        (directory / "links").mkdir(exist_ok=True, mode=0o700)
 
 
 def object_bytes() -> bytes:
@@ -81,25 +78,17 @@ def object_bytes() -> bytes:
         raise Unavailable(f"the BPF object {OBJECT.name} was not built: run make setup") from error
 
 
-def load(
-    knobs: Mapping[str, int],
-    sizes: Mapping[str, int],
-    data: bytes | None = None,
-    reuse: Mapping[str, BpfMap] | None = None,
-) -> LoadedObject:
+def load(knobs: Mapping[str, int], sizes: Mapping[str, int], data: bytes | None = None) -> LoadedObject:
     """Load the object with these knobs (`abi.KNOBS`) and map sizes (max_entries; bytes for a ring).
 
-    Maps in `reuse` are taken over with their contents and sizes, so that new programs go on where others stop.
     Raises `Unavailable` when the object's layout is not that of `ringfence.abi`, or the kernel refuses it.
     """
     content = object_bytes() if data is None else data
     layout = read_layout(content)
     if layout.digest != DIGEST:
         raise Unavailable(f"the BPF object has layout {layout.digest[:12]}, expected {DIGEST[:12]}: run make setup")
-    taken_over = reuse or {}
     with BpfObject(content, "ringfence") as opened:
-        opened.set_sizes({name: size for name, size in sizes.items() if name not in taken_over})
-        opened.reuse({name: bpf_map.fd for name, bpf_map in taken_over.items()})
+        opened.set_sizes(sizes)
         _set_knobs(opened.read_only_data(), layout, knobs)
         opened.load()
         return _take(opened)
@@ -128,8 +117,8 @@ def _take(opened: BpfObject) -> LoadedObject:
 
 
 def is_pinned(directory: Path) -> bool:
-    """Whether all maps of an object are pinned there."""
-    return all((directory / "maps" / _pin_name(name)).exists() for name in MAPS)
+    """Whether an object is pinned there whole: a run that was killed while pinning leaves none."""
+    return (directory / "links").is_dir()
 
 
 def open_pinned(directory: Path) -> LoadedObject:
