@@ -42,9 +42,13 @@ from ringfence.errors import Unavailable
 JOURNAL = "journal.jsonl"
 _log = structlog.get_logger()
 
+# Interfaces are hooked by threads beside the loop: a change of policy does not wait 5 ms, the default, for its turn.
+_SWITCH_SECONDS = 0.0005
+
 
 def run(settings: AgentSettings) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `RingfenceError` when it cannot start."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
         try:

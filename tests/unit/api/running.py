@@ -1,0 +1,117 @@
+"""An agent in a thread of the test: the real engine, changes, service and HTTP server over a dry kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from ringfence.agent.changes import Changes
+from ringfence.agent.dry import DryKernel
+from ringfence.agent.http import ApiServer
+from ringfence.agent.hub import Hub
+from ringfence.agent.journal import Journal
+from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.service import Parts, Service
+from ringfence.agent.store import PolicyFiles
+from ringfence.agent.wiring import Wiring
+from ringfence.datapath.interfaces import WorkloadInterface
+from ringfence.engine.commands import ClearEndpoint, Commit, WriteEndpoint
+from ringfence.engine.engine import Engine
+from ringfence.engine.events import Restored
+from ringfence.errors import NotFound
+from ringfence.flow.decode import Events
+
+
+class Kernel(DryKernel):
+    """A dry kernel that refuses commits when it is told to."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.commits = 0
+        self.refuse = 0
+        super().__init__(self.lines.append)
+
+    def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
+        if isinstance(command, Commit):
+            self.commits += 1
+            if self.refuse:
+                self.refuse -= 1
+                raise OSError(7, "the map is full")
+        super().write(command)
+
+
+def find(netns: str, interface: str) -> WorkloadInterface:
+    """Workloads live in namespaces called <n>, with the address 10.0.0.<n>."""
+    if not netns.isdigit():
+        raise NotFound(f"there is no network namespace {netns}")
+    number = int(netns)
+    macs = bytes([2, 0, 0, 0, 0, number]), bytes([2, 0, 0, 0, 1, number])
+    address = ip_address(f"10.0.0.{number}")
+    return WorkloadInterface(netns, interface, macs[0], (address,), 2, number + 10, f"veth{number}", macs[1])
+
+
+@dataclass
+class Running:
+    """The agent of a test."""
+
+    directory: Path
+    kernel: Kernel = field(default_factory=Kernel)
+    engine: Engine = field(default_factory=Engine)
+
+    def __post_init__(self) -> None:
+        self.socket = self.directory / "agent.sock"
+        self.journal = Journal(self.directory / "journal.jsonl")
+        self.hub = Hub(self.engine.known)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        self._ready.wait()
+
+    def publish(self, events: Events) -> None:
+        """Let the ring have had these events."""
+        self._loop.call_soon_threadsafe(self.hub.publish, events)
+
+    def stop(self) -> None:
+        """End the streams, the server and the thread."""
+        if not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self.hub.close)
+        self._loop.call_soon_threadsafe(self._api.stop)
+        self._thread.join()
+        self.journal.close()
+
+    async def _serve(self) -> None:
+        self._loop: Any = asyncio.get_running_loop()
+        wiring = Wiring(self.kernel, self.engine.endpoints)
+        self.changes = Changes(self.engine, self.kernel, self.journal, wiring)
+        self.changes.now(Restored())
+        parts = Parts(
+            "test",
+            self.engine,
+            self.kernel,
+            self.changes,
+            wiring,
+            self.hub,
+            PolicyFiles(),
+            Namespaces(),
+            find,
+        )
+        self._api = ApiServer(self.socket, Service(parts))
+        self._ready.set()
+        await self._api.serve()
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Running]:
+    """An agent for the length of a block."""
+    agent = Running(directory)
+    try:
+        yield agent
+    finally:
+        agent.stop()
