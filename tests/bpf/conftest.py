@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from ringfence.abi import Aggregation
 from ringfence.datapath.loader import LoadedObject, load
+from ringfence.datapath.syscall import BpfMap
 from tests.bpf.host import Host
+from tests.bpf.packets import NETWORKS, Network
 
 SMALL = {
     "ct4": 4096,
@@ -19,18 +23,49 @@ SMALL = {
     "rules": 4096,
     "peer_records": 4096,
 }
+FRONTEND, BACKEND, STRANGER, WORLD = 300, 301, 302, 2
+
+
+@pytest.fixture(scope="session")
+def verified() -> Iterator[LoadedObject]:
+    """One object for all tests: the verifier takes half a second for it."""
+    with load({}, SMALL) as loaded:
+        yield loaded
 
 
 @pytest.fixture
-def loaded() -> Iterator[LoadedObject]:
-    with load({}, SMALL) as loaded:
-        yield loaded
+def loaded(verified: LoadedObject) -> LoadedObject:
+    """The object as if it were just loaded."""
+    for bpf_map in verified.maps.values():
+        wipe(bpf_map)
+    verified.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.VERDICTS
+    return verified
+
+
+def wipe(bpf_map: BpfMap) -> None:
+    """Empty a map, or fill it with zeros."""
+    if bpf_map.spec.key is None or bpf_map.spec.name == "judge_scratch":
+        return  # the ring is read before each run; the programs clean their scratch
+    if not bpf_map.spec.type.array:
+        bpf_map.delete_batch(bpf_map.dump()[0])
+    elif bpf_map.spec.type.per_cpu:
+        rows = np.arange(bpf_map.max_entries, dtype=np.uint32)
+        bpf_map.update_batch(rows, np.zeros(len(rows), bpf_map.value_dtype))
+    else:
+        bpf_map.mmap_array()[...] = np.zeros((), bpf_map.mmap_array().dtype)
 
 
 @pytest.fixture
 def host(loaded: LoadedObject) -> Host:
     """A frontend and a backend, in both families, with nothing isolated."""
     host = Host(loaded)
-    host.add("frontend", 300, "10.0.0.1", "fd00::1")
-    host.add("backend", 301, "10.0.0.2", "fd00::2")
+    host.add("frontend", FRONTEND, "10.0.0.1", "fd00::1")
+    host.add("backend", BACKEND, "10.0.0.2", "fd00::2")
     return host
+
+
+@pytest.fixture(params=NETWORKS, ids=["IPv4", "IPv6"])
+def net(request: pytest.FixtureRequest) -> Network:
+    """The addresses of each family in turn."""
+    network: Network = request.param
+    return network

@@ -9,12 +9,24 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
+import numpy as np
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from ringfence.abi import Delivery, Direction, MetricsLayout, PeerKind, Reason, Tier, Verdict
+from ringfence.abi import (
+    KNOBS,
+    Aggregation,
+    CtStatus,
+    Delivery,
+    Direction,
+    MetricsLayout,
+    PeerKind,
+    Reason,
+    Tier,
+    Verdict,
+)
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.loader import LoadedObject
@@ -62,8 +74,22 @@ class Outcome(NamedTuple):
         return Reason(int(self.event["reason"]))
 
     @property
+    def rules(self) -> tuple[int, int]:
+        """The numbers of the egress and the ingress rule that the event names."""
+        return int(self.event["egress_rule"]), int(self.event["ingress_rule"])
+
+    @property
+    def status(self) -> CtStatus:
+        return CtStatus(int(self.event["status"]))
+
+    @property
     def mark(self) -> int:
         return int.from_bytes(self.run.context[8:12], "little")
+
+    @property
+    def packet(self) -> Packet:
+        """The frame as it left."""
+        return Ether(self.run.data)
 
 
 class Host:
@@ -75,7 +101,7 @@ class Host:
         self.table = EndpointTable(loaded.maps)
         self.ring = EventRing(loaded.maps["events"])
         self.endpoints: dict[str, Endpoint] = {}
-        self.rules: dict[RuleRow, int] = {}
+        self.rules: dict[tuple[PolicyKey, RuleRow], int] = {}
 
     def add(self, name: str, identity: int, *addresses: str, delivery: Delivery = Delivery.PEER) -> Endpoint:
         """A workload with default allow both ways, until it is isolated."""
@@ -85,7 +111,8 @@ class Host:
         self.known({address: Peer(identity, 0, endpoint.row) for address in addresses})
         for direction in (Direction.INGRESS, Direction.EGRESS):
             self.enter(
-                key(identity, direction, tier=Tier.BASELINE), RuleRow(DEFAULT_PRECEDENCE, Verdict.ALLOW, Reason.FORWARDED)
+                key(identity, direction, tier=Tier.BASELINE),
+                RuleRow(DEFAULT_PRECEDENCE, Verdict.ALLOW, Reason.FORWARDED),
             )
         return endpoint
 
@@ -94,11 +121,11 @@ class Host:
         return self.committer.commit(Commit(peers={ip_network(prefix): peer for prefix, peer in peers.items()}))
 
     def enter(self, entry: PolicyKey, rule: RuleRow | None) -> int:
-        """Commit one entry, or take it away. Returns the rule's number."""
+        """Commit one entry, or take it away. Returns the rule's number, which no other entry has."""
         if rule is None:
             self.committer.commit(Commit(policy={entry: 0}))
             return 0
-        number = self.rules.setdefault(rule, len(self.rules) + 1)
+        number = self.rules.setdefault((entry, rule), len(self.rules) + 1)
         self.committer.commit(Commit(rules={number: rule}, policy={entry: number}))
         return number
 
@@ -113,13 +140,25 @@ class Host:
     def deny(self, entry: PolicyKey) -> int:
         return self.enter(entry, RuleRow(DENY_PRECEDENCE, Verdict.DENY, Reason.POLICY_DENY_RULE))
 
-    def sends(self, name: str, packet: Packet, mark: int = 0) -> Outcome:
-        """Run a packet at the hook of what an endpoint sends."""
-        return self._run("from_endpoint", self.endpoints[name], packet, mark)
+    def sends(self, name: str, packet: Packet | bytes, mark: int = 0) -> Outcome:
+        """Run a packet, or the bytes of a frame, at the hook of what an endpoint sends."""
+        return self._run_at(self.endpoints[name], "from_endpoint", packet, mark)
 
-    def gets(self, name: str, packet: Packet, mark: int = 0) -> Outcome:
-        """Run a packet at the hook of what an endpoint is given by the stack."""
-        return self._run("to_endpoint", self.endpoints[name], packet, mark)
+    def gets(self, name: str, packet: Packet | bytes, mark: int = 0) -> Outcome:
+        """Run a packet, or the bytes of a frame, at the hook of what an endpoint is given by the stack."""
+        return self._run_at(self.endpoints[name], "to_endpoint", packet, mark)
+
+    def run(self, program: str | int, packet: Packet | bytes, mark: int = 0) -> Outcome:
+        """Run a program where no endpoint lives, unless one was placed there."""
+        context = bytearray(SK_BUFF.itemsize)
+        context[8:12] = mark.to_bytes(4, "little")
+        fd = self.loaded.programs[program] if isinstance(program, str) else program
+        self.ring.read()
+        run = prog_test_run(fd, packet if isinstance(packet, bytes) else framed(packet), bytes(context))
+        return Outcome(run, self.ring.read())
+
+    def every_packet_writes_an_event(self) -> None:
+        self.loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.NONE
 
     def hits(self, entry: PolicyKey) -> tuple[int, int]:
         """Packets and bytes of an entry."""
@@ -128,22 +167,35 @@ class Host:
 
     def counted(self, reason: Reason, direction: Direction) -> int:
         """Packets counted for a reason."""
-        row = reason * MetricsLayout.DIRECTIONS + direction
-        return int(self.loaded.maps["metrics"].lookup(row)["packets"])
+        return self.traffic(reason, direction)[0]
+
+    def traffic(self, reason: Reason, direction: Direction) -> tuple[int, int]:
+        """Packets and bytes counted for a reason."""
+        counter = self.loaded.maps["metrics"].lookup(reason * MetricsLayout.DIRECTIONS + direction)
+        return int(counter["packets"]), int(counter["bytes"])
 
     def connections(self, family: int = 4) -> list[Any]:
         """Entries of conntrack."""
         return list(self.loaded.maps[f"ct{family}"].dump()[1])
 
-    def _run(self, program: str, at: Endpoint, packet: Packet, mark: int) -> Outcome:
+    def connection(self, family: int) -> Any:
+        """The only entry of conntrack."""
+        found = self.connections(family)
+        assert len(found) == 1, f"{len(found)} connections"
+        return found[0]
+
+    def let_pass(self, seconds: float) -> None:
+        """Make every entry of conntrack older, as if no packet had come for so long."""
+        for family in (4, 6):
+            conntrack = self.loaded.maps[f"ct{family}"]
+            for found, entry in zip(*conntrack.dump(), strict=True):
+                entry["last_seen"] -= np.uint64(seconds * KNOBS["jiffies_per_second"].default)
+                conntrack.update(found, entry)
+
+    def _run_at(self, at: Endpoint, program: str, packet: Packet | bytes, mark: int) -> Outcome:
         self.place(at, LOOPBACK)
-        context = bytearray(SK_BUFF.itemsize)
-        context[8:12] = mark.to_bytes(4, "little")
-        frame = bytes(Ether(src=at.mac, dst="02:00:00:00:00:01") / packet if not packet.haslayer(Ether) else packet)
         try:
-            self.ring.read()
-            run = prog_test_run(self.loaded.programs[program], frame, bytes(context))
-            return Outcome(run, self.ring.read())
+            return self.run(program, packet, mark)
         finally:
             self.place(at, ELSEWHERE + at.row)
 
@@ -152,7 +204,8 @@ class Host:
         if delivery is None:
             delivery = Delivery(int(self.loaded.maps["endpoints"].mmap_array()[endpoint.row]["delivery"]))
         self.table.write(
-            WriteEndpoint(endpoint.row, endpoint.row, ifindex, endpoint.mac, bytes([2, 0, 0, 0, 2, endpoint.row])), delivery
+            WriteEndpoint(endpoint.row, endpoint.row, ifindex, endpoint.mac, bytes([2, 0, 0, 0, 2, endpoint.row])),
+            delivery,
         )
 
 
@@ -172,6 +225,11 @@ def key(
     return PolicyKey(
         subject, peer or 0, port or 0, protocol or 0, prefix, PeerKind.ANY if peer is None else kind, tier, direction
     )
+
+
+def framed(packet: Packet) -> bytes:
+    """An Ethernet frame around a packet that has none."""
+    return bytes(packet if packet.haslayer(Ether) else Ether(src="02:00:00:00:01:01", dst="02:00:00:00:00:01") / packet)
 
 
 def ip(source: str, destination: str, **fields: Any) -> Packet:
