@@ -103,7 +103,6 @@ class _Agent:
         namespaces.read(self.journal)
         await self._restore(changes, files, wiring)
         await self._clear_leftovers(engine, wiring)
-        _log.info("started", instance=self.settings.instance, revision=self.kernel.revision)
         hub = Hub(engine.known)
         instance = self.settings.instance
         parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
@@ -150,6 +149,7 @@ class _Agent:
         ring = self.kernel.ring()
         reader = Reader(ring, hub) if ring else None
         news.look_at_all()
+        _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision)
 
         def stop() -> None:
             hub.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from ringfence.engine.commands import Attach, ClearEndpoint, Command, Commit, Detach, Remember, WriteEndpoint
@@ -62,7 +63,7 @@ def run(engine: Engine, *events: Event) -> list[Command]:
     return commands
 
 
-def outline(commands: list[Command]) -> list[str]:
+def outline(commands: Sequence[Command]) -> list[str]:
     """Commands by their kind and what they are about, in order."""
     return [_line(command) for command in commands if not isinstance(command, Remember)]
 

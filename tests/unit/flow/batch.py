@@ -74,7 +74,12 @@ def event(source: str = "10.0.0.2", destination: str = "10.0.0.1", **fields: Any
     return row
 
 
-DENIED = {"verdict": Verdict.DENY, "reason": Reason.POLICY_DENIED, "direction": Direction.INGRESS, "ingress_rule": 3}
+DENIED: dict[str, Any] = {
+    "verdict": Verdict.DENY,
+    "reason": Reason.POLICY_DENIED,
+    "direction": Direction.INGRESS,
+    "ingress_rule": 3,
+}
 
 
 def flow_of(events: Events) -> Any:

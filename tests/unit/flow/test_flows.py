@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from ringfence.abi import CtStatus, Direction, Reason, Verdict
 from ringfence.flow.format import one_line, to_dict
@@ -40,7 +41,12 @@ def test_denied_flow_names_the_rule_that_denied() -> None:
 
 def test_drop_without_a_rule_is_told_by_its_reason() -> None:
     """What was not judged by a policy says its reason, and has no rule."""
-    fields = {"verdict": Verdict.DENY, "reason": Reason.INVALID_SOURCE, "egress_rule": 0, "ingress_rule": 0}
+    fields: dict[str, Any] = {
+        "verdict": Verdict.DENY,
+        "reason": Reason.INVALID_SOURCE,
+        "egress_rule": 0,
+        "ingress_rule": 0,
+    }
     flow = flow_of(event(**fields))
     assert to_dict(flow)["rule"] is None
     assert one_line(flow).endswith("egress DENY invalid source")
