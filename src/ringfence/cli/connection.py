@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+
 from ringfence.api.client import Client, default_socket
 from ringfence.cli.session import DEFAULT_INSTANCE, Session
+from ringfence.errors import Unavailable
 
 
 def connect(session: Session) -> Client:
-    """Make a client for the agent that was named; nothing is sent yet, so no error yet where none is running."""
-    return Client(session.socket or default_socket(session.instance or DEFAULT_INSTANCE))
+    """Make a client for the agent that was named. Unavailable where none is running, or where it is not ours to ask."""
+    path = session.socket or default_socket(session.instance or DEFAULT_INSTANCE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+        try:
+            attempt.connect(path)
+        except PermissionError as error:
+            raise Unavailable(f"the agent's socket {path} is open to its owner only; run this with sudo") from error
+        except OSError as error:
+            raise Unavailable(f"no agent answers at {path}; start one with: ringfence agent") from error
+    return Client(path)

@@ -64,8 +64,8 @@ def _flip_by_the_clock(show: Demo, end: float) -> None:
     waits = len(PHASES) * PATIENCE + END_SECONDS
     phase_seconds = max(SHORTEST_PHASE, (end - monotonic() - waits) / len(PHASES))
     pause = Event()
-    _say(f"phase {show.phase}: port 8080 blocked")
     with suppress(KeyboardInterrupt):
+        _say(f"phase {show.phase}: port 8080 blocked")
         for open_port in (True, False):
             pause.wait(phase_seconds)
             _flip(show, open_port=open_port)

@@ -38,7 +38,7 @@ class Demo:
         self.open = False
         self.milliseconds: float | None = None
         self.phase = PHASES[0]
-        socket = laboratory.socket(instance)
+        socket = laboratory.socket_path(instance)
         self.client = Client(socket)
         self.watcher = Watcher(socket)
         backend = _pod(laid_out, BACKEND)

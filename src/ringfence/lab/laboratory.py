@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
@@ -26,7 +27,7 @@ LOOK_AGAIN_SECONDS = 0.02
 Say = Callable[[str], None]
 
 
-def socket(instance: str) -> str:
+def socket_path(instance: str) -> str:
     """Path of the socket of a lab's agent."""
     return str(processes.directory(instance) / "agent.sock")
 
@@ -47,7 +48,7 @@ def up(plan: Plan, sources: Sequence[tuple[str, str]], say: Say) -> None:
         _start_servers(plan)
         say("agent")
         start_agent(plan)
-        with Client(socket(plan.instance)) as client:
+        with Client(socket_path(plan.instance)) as client:
             _fill(client, plan, sources, say)
     except BaseException:
         down(plan.instance)
@@ -77,10 +78,9 @@ def manifests(instance: str) -> list[tuple[str, str]]:
 def start_agent(plan: Plan) -> None:
     """Start the lab's agent inside the node's namespace and wait until it answers."""
     state = processes.directory(plan.instance) / "state"
-    arguments = ["-m", "ringfence.cli", "--instance", plan.instance, "--socket", socket(plan.instance)]
+    arguments = ["-m", "ringfence.cli", "--instance", plan.instance, "--socket", socket_path(plan.instance)]
     pid = processes.start(plan.instance, "agent", [*arguments, "agent", "--state-dir", str(state)], plan.node)
-    with Client(socket(plan.instance)) as client:
-        _await(plan.instance, "agent", pid, lambda: _answers(client))
+    _await(plan.instance, "agent", pid, lambda: _answers(plan.instance))
 
 
 def _wire(plan: Plan) -> None:
@@ -123,12 +123,10 @@ def _await(instance: str, role: str, pid: int, ready: Callable[[], bool]) -> Non
             raise RingfenceError(f"the lab's {role} was not ready after {START_SECONDS:.0f} seconds")
 
 
-def _answers(client: Client) -> bool:
-    try:
-        client.status()
-    except Unavailable:
-        return False
-    return True
+def _answers(instance: str) -> bool:
+    """The agent listens last of all, so whoever can connect will be answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+        return attempt.connect_ex(socket_path(instance)) == 0
 
 
 def _manifests(instance: str) -> Path:
