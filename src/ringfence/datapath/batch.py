@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.datapath.bpf import ENOTSUPP, Command, call
+from ringfence.datapath.bpf import ENOTSUPP, Command, call, prepared
 
 Bytes = NDArray[np.uint8]
 _BATCH: Final = struct.Struct("<QQQQIIQQ")
@@ -108,8 +108,11 @@ def write(fd: int, keys: NDArray[Any], values: NDArray[Any], flags: int) -> None
                 raise
         else:
             return
+    attributes = bytearray(_ELEMENT.size)
+    update = prepared(Command.MAP_UPDATE_ELEM, attributes)
     for key, value in zip(_addresses(keys), _addresses(values), strict=True):
-        call(Command.MAP_UPDATE_ELEM, bytearray(_ELEMENT.pack(fd, key, value, flags)))
+        _ELEMENT.pack_into(attributes, 0, fd, key, value, flags)
+        update()
 
 
 def erase(fd: int, keys: NDArray[Any]) -> int:

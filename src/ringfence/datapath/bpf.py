@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -45,15 +46,27 @@ class Command(IntEnum):
 
 def call(command: Command, attributes: bytearray) -> int:
     """bpf(2). The kernel writes its answers into `attributes`. Raises OSError."""
-    number = _NUMBER[platform.machine()]
-    buffer = (ctypes.c_char * len(attributes)).from_buffer(attributes)
-    result: int = _libc.syscall(number, int(command), ctypes.byref(buffer), len(attributes))
-    if result < 0:
-        code = ctypes.get_errno()
-        # strerror(524) is "Unknown error 524", which helps nobody.
-        text = "not supported by this kernel" if code == ENOTSUPP else os.strerror(code)
-        raise OSError(code, f"bpf {command.name}: {text}")
-    return result
+    return prepared(command, attributes)()
+
+
+def prepared(command: Command, attributes: bytearray) -> Callable[[], int]:
+    """A call of bpf(2) that can be made many times, with what `attributes` then holds."""
+    pointer = ctypes.byref((ctypes.c_char * len(attributes)).from_buffer(attributes))
+    number, code, size, syscall = _NUMBER[platform.machine()], int(command), len(attributes), _libc.syscall
+
+    def invoke() -> int:
+        result: int = syscall(number, code, pointer, size)
+        if result < 0:
+            raise _failure(command, ctypes.get_errno())
+        return result
+
+    return invoke
+
+
+def _failure(command: Command, code: int) -> OSError:
+    # strerror(524) is "Unknown error 524", which helps nobody.
+    text = "not supported by this kernel" if code == ENOTSUPP else os.strerror(code)
+    return OSError(code, f"bpf {command.name}: {text}")
 
 
 @cache
