@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +13,10 @@ from ringfence.lab.echo import EchoServers, Service
 from ringfence.lab.probe import Route
 from ringfence.lab.wiring import Wire
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
-
-NODE = "rf-wiring.node"
-LEFT = Wire("rf-wiring.left", 1, (ip_address("10.9.0.1"), ip_address("fd00:9::1")))
-RIGHT = Wire("rf-wiring.right", 300, (ip_address("10.9.0.2"), ip_address("fd00:9::2")))
+EXTRA = f"rf-k{os.getpid()}-extra"
+NODE = f"rf-k{os.getpid()}-wiring.node"
+LEFT = Wire(f"rf-k{os.getpid()}-wiring.left", 1, (ip_address("10.9.0.1"), ip_address("fd00:9::1")))
+RIGHT = Wire(f"rf-k{os.getpid()}-wiring.right", 300, (ip_address("10.9.0.2"), ip_address("fd00:9::2")))
 TRAFFIC = [("TCP", 80), ("UDP", 53), ("ICMP", 0)]
 
 
@@ -34,7 +33,7 @@ def wired() -> Iterator[None]:
 
 
 def _remove() -> None:
-    for name in namespaces.named("rf-wiring."):
+    for name in namespaces.named(f"rf-k{os.getpid()}-wiring."):
         namespaces.remove(name)
 
 
@@ -88,18 +87,18 @@ def test_a_port_that_is_served_already_is_left_alone() -> None:
 
 def test_a_namespace_is_left_whatever_happens_inside() -> None:
     """An error inside a namespace reaches the caller, who never left its own."""
-    own = os.readlink("/proc/self/ns/net")
-    namespaces.remove("rf-wiring-x")
-    namespaces.create("rf-wiring-x")
+    own = Path("/proc/self/ns/net").readlink()
+    namespaces.remove(EXTRA)
+    namespaces.create(EXTRA)
     try:
-        assert namespaces.inside("rf-wiring-x", lambda: os.readlink("/proc/thread-self/ns/net")) != own
+        assert namespaces.inside(EXTRA, lambda: Path("/proc/thread-self/ns/net").readlink()) != own
         with pytest.raises(ZeroDivisionError):
-            namespaces.inside("rf-wiring-x", lambda: 1 // 0)
-        assert os.readlink("/proc/thread-self/ns/net") == own
+            namespaces.inside(EXTRA, lambda: 1 // 0)
+        assert Path("/proc/thread-self/ns/net").readlink() == own
         with pytest.raises(RingfenceError, match="exists already"):
-            namespaces.create("rf-wiring-x")
+            namespaces.create(EXTRA)
     finally:
-        namespaces.remove("rf-wiring-x")
-    assert "rf-wiring-x" not in namespaces.named("rf-wiring")
+        namespaces.remove(EXTRA)
+    assert EXTRA not in namespaces.named("rf-")
     with pytest.raises(RingfenceError, match="no network namespace"):
-        namespaces.inside("rf-wiring-x", lambda: None)
+        namespaces.inside(EXTRA, lambda: None)

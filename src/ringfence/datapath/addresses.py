@@ -1,6 +1,6 @@
 """Address prefixes as keys of the two ipcache maps, there and back.
 
-Whole addresses are keys of `ipcache_exact` (IPv4 mapped into ::ffff:0:0/96), shorter prefixes of the LPM trie `ipcache`.
+Whole addresses are keys of `ipcache_exact` (IPv4 mapped into ::ffff:0:0/96), shorter ones of the LPM trie `ipcache`.
 """
 
 from __future__ import annotations
