@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -204,14 +205,21 @@ def test_vanished_interface_is_told(node: Node, load_gate: Load, pins: Path, mec
     assert [] == list((pins / "links").iterdir())
 
 
-def test_filters_of_others_stay(node: Node, frontend: Workload, load_gate: Load, pins: Path) -> None:
-    """Detaching takes our filters alone: another's filter and the qdisc it needs stay."""
+@pytest.mark.parametrize("preference", [1, 9])
+def test_filters_of_others_stay(node: Node, frontend: Workload, load_gate: Load, pins: Path, preference: int) -> None:
+    """Attaching and detaching touch our filters alone: another's stays, at our preference too, with its qdisc."""
     gate, other = load_gate(), load_gate()
-    index = frontend.ifindex
+    index, program = frontend.ifindex, other.programs["from_endpoint"]
+    place = {"parent": "ffff:fff2", "handle": 1, "prio": preference, "protocol": 3, "direct_action": True}
+
+    def add_theirs(route: Any) -> None:
+        route.tc("add", "clsact", index)
+        route.tc("add-filter", "bpf", index, fd=program, name="theirs", **place)
+
+    ask(add_theirs, node.namespace)
     attach_in(node, gate, index, pins, Mechanism.CLSACT)
-    place = {"parent": "ffff:fff2", "handle": 1, "prio": 9, "protocol": 3, "direct_action": True}
-    program = other.programs["from_endpoint"]
-    ask(lambda route: route.tc("add-filter", "bpf", index, fd=program, name="theirs", **place), node.namespace)
+    assert programs_ok(node, gate, index)
+    assert 2 == len(node.run(lambda: clsact.listed(index, Hook.INGRESS)))
     node.run(lambda: attach.detach(index, pins))
     left = node.run(lambda: clsact.listed(index, Hook.INGRESS))
     assert ["theirs"] == [item.name for item in left]

@@ -1,7 +1,7 @@
 """Programs at the clsact hooks of an interface: for kernels without tcx (before 6.6).
 
-A filter of ours has handle 1 and preference 1 and carries its program's name, so that replacing it is one atomic
-message and filters of others stay as they are.
+A filter of ours has a handle of its own at preference 1 and carries its program's name: replacing it is one atomic
+message, and filters of others stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ringfence.datapath.netlink import ask
 _PARENT: Final = {Hook.INGRESS: 0xFFFFFFF2, Hook.EGRESS: 0xFFFFFFF3}
 _ETH_P_ALL: Final = 3
 _DIRECT_ACTION: Final = 1
-_HANDLE: Final = 1
+_HANDLE: Final = 0x5246  # nobody else's: a filter of another tool at the same preference is not replaced
 _PREFERENCE: Final = 1
 
 # pyroute2 knows the attributes up to TCA_BPF_FLAGS; the program's number, which proves what is attached, is the 12th.
