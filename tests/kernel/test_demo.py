@@ -13,9 +13,7 @@ import pytest
 
 from ringfence.lab import laboratory, namespaces, processes
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and BPF need root")
-
-INSTANCE = "test-demo"
+INSTANCE = f"k{os.getpid()}-demo"  # of this run alone
 DEMO = [sys.executable, "-m", "ringfence.cli", "--instance", INSTANCE, "demo", "--headless"]
 FRONTEND = "default/frontend"
 

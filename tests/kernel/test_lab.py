@@ -19,9 +19,7 @@ from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import World, build_world
 from ringfence.traffic import parse_traffic
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and BPF need root")
-
-INSTANCE = "test-lab"
+INSTANCE = f"k{os.getpid()}-lab"  # of this run alone
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 
 SHOP = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -34,7 +35,8 @@ def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: 
     A file with cases is judged together with those of the files named that have none: manifests and policies may
     stand beside the cases, in the same file or in others.
     """
-    reports = [run_tests(world, JUDGES[judge]) for world in _worlds(read(paths))]
+    worlds = _worlds(read(paths))
+    reports = [_by_the_kernel(world) if judge == KERNEL else run_tests(world, JUDGES[judge]) for world in worlds]
     if output == "json":
         print_json(_document(reports))
     else:
@@ -43,6 +45,14 @@ def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: 
         click.echo(f"{sum(report.passed for report in reports)} of {sum(report.cases for report in reports)} passed")
     if any(report.failed for report in reports):
         context.exit(FAILED)
+
+
+def _by_the_kernel(world: Parsed) -> Report:
+    # It needs Linux, libbpf and root; the other judges run anywhere.
+    from ringfence.datapath.judge import KernelJudge  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        return run_tests(world, lambda compiled: stack.enter_context(KernelJudge(compiled)))
 
 
 def _worlds(texts: Sequence[Text]) -> Iterator[Parsed]:
