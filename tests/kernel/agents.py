@@ -153,12 +153,15 @@ class Datagrams:
         self._to = (receiver.ipv4, port)
         self._out = sender.socket(address=sender.ipv4)
         self._in = receiver.socket(address=receiver.ipv4, port=port)
+        self._in.settimeout(0.2)
         self._stop = threading.Event()
         self.sent = 0
-        self._thread = threading.Thread(target=self._send)
+        self.arrived: set[int] = set()
+        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -167,19 +170,19 @@ class Datagrams:
         self._in.close()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more, and wait for what is on its way."""
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def arrived(self) -> set[int]:
-        """The numbers of all that have arrived and were not yet taken."""
-        self._in.settimeout(0)
-        numbers = set()
+    def _receive(self) -> None:
+        """All the time: the socket's buffer holds 256 datagrams."""
         while True:
             try:
-                numbers.add(int(self._in.recv(16)))
-            except BlockingIOError:
-                return numbers
+                self.arrived.add(int(self._in.recv(16)))
+            except TimeoutError:
+                if self._stop.is_set():
+                    return
 
     def _send(self) -> None:
         while not self._stop.wait(0.0005):

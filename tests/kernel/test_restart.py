@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ringfence.datapath import attach
+from ringfence.datapath.loader import PIN_ROOT, object_bytes
+from ringfence.datapath.netlink import ask
+from tests.kernel.agents import Agent, Datagrams, policy
+from tests.kernel.world import Node, Workload, owned_name
+
+AddWorkload = Callable[[str, str, str], Workload]
+ALLOWED, DENIED = 7001, 7002
+ALLOW = policy("server", "server", "ingress", "client", ALLOWED)
+# The same object in the eyes of the kernel, another by its content: what a new version of the package brings.
+UPGRADED = """
+import sys
+from pathlib import Path
+from ringfence.datapath import loader
+loader.OBJECT = Path(sys.argv.pop(1))
+from ringfence.cli.main import main
+main()
+"""
+
+
+@pytest.fixture
+def agent(node: Node, add_workload: AddWorkload, tmp_path: Path) -> Iterator[Agent]:
+    """An agent that manages a client and a server, of which one port is open to the client."""
+    found = Agent(node, owned_name("restart"), tmp_path)
+    try:
+        found.start()
+        for name, ipv4, ipv6 in (("client", "10.77.2.1", "fd77:2::1"), ("server", "10.77.2.2", "fd77:2::2")):
+            found.add(add_workload(name, ipv4, ipv6), name, f"app={name}")
+        found.apply("allow.yaml", ALLOW)
+        yield found
+    finally:
+        found.remove()
+
+
+def programs(agent: Agent) -> list[tuple[attach.Attached, ...]]:
+    """What the kernel runs at the interfaces of the endpoints."""
+    interfaces = [workload.ifindex for workload in agent.node.workloads.values()]
+    return agent.node.run(lambda: [attach.query(index) for index in interfaces])
+
+
+def check_traffic(agent: Agent, restart: Callable[[], None]) -> tuple[int, int]:
+    """Restart an agent under traffic: all that is allowed arrives, nothing that is denied. How many were sent."""
+    client, server = (agent.node.workloads[name] for name in ("client", "server"))
+    with Datagrams(client, server, ALLOWED) as allowed, Datagrams(client, server, DENIED) as denied:
+        restart()
+        allowed.stop()
+        denied.stop()
+    assert set(range(allowed.sent)) == allowed.arrived
+    assert set() == denied.arrived
+    assert min(allowed.sent, denied.sent) > 100
+    return allowed.sent, denied.sent
+
+
+def counters(agent: Agent) -> tuple[int, int]:
+    """Packets allowed and denied."""
+    with agent.client() as api:
+        found = api.status()["counters"]
+    return found["allowed"], found["denied"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_restart_under_traffic(agent: Agent, number: signal.Signals) -> None:
+    """A restart, after whatever end, loses no packet, lets none through unjudged, and changes no revision."""
+    before, counted = (programs(agent), agent.revision()), counters(agent)
+
+    def restart() -> None:
+        agent.end(number)
+        agent.start()
+
+    sent = check_traffic(agent, restart)
+    assert before == (programs(agent), agent.revision())
+    assert all(now - then >= here for now, then, here in zip(counters(agent), counted, sent, strict=True))
+    with agent.client() as api:
+        assert ["ready", "ready"] == [endpoint["state"] for endpoint in api.endpoints()]
+        assert ["CiliumNetworkPolicy/default/server"] == [found["uid"] for found in api.policies()]
+
+
+def test_restart_keeps_numbers_and_origins(agent: Agent) -> None:
+    """Identities, rows, rule numbers and the file and line of each rule are the same after a restart."""
+
+    def told() -> object:
+        with agent.client() as api:
+            entries = [{**entry, "packets": 0, "bytes": 0} for entry in api.entries()]
+            return api.endpoints(), api.identities(), entries, api.ipcache(), api.policies()
+
+    before = told()
+    agent.end(signal.SIGKILL)
+    agent.start()
+    assert before == told()
+
+
+def test_change_after_restart_takes_effect(agent: Agent) -> None:
+    """An agent that took over goes on committing: a policy deleted after the restart is out of force."""
+    agent.end()
+    agent.start()
+    revision = agent.revision()
+    with agent.client() as api:
+        api.delete_policies(["CiliumNetworkPolicy/default/server"])
+        assert {"ingress": False, "egress": False} == api.endpoint("server")["enforcement"]
+    assert revision + 1 == agent.revision()
+
+
+def test_interface_that_went_meanwhile(agent: Agent) -> None:
+    """A workload that vanished while no agent ran is disconnected; the other goes on."""
+    agent.end(signal.SIGKILL)
+    gone = agent.node.workloads["client"]
+    agent.node.run(lambda: _delete_link(gone.ifindex))
+    agent.start()
+    with agent.client() as api:
+        assert ["disconnected", "ready"] == [endpoint["state"] for endpoint in api.endpoints()]
+
+
+def test_upgrade_under_traffic(agent: Agent, tmp_path: Path) -> None:
+    """An object with another content takes the old one's place without a packet lost or unjudged on the way."""
+    before = programs(agent)
+    new = tmp_path / "new.bpf.o"
+    new.write_bytes(object_bytes() + bytes(8))
+
+    def upgrade() -> None:
+        agent.end()
+        agent.start([sys.executable, "-c", UPGRADED, str(new), *agent.command()[3:]])
+
+    revision = agent.revision()
+    check_traffic(agent, upgrade)
+    after = programs(agent)
+    assert [2, 2] == [len(found) for found in after]
+    assert {each.program_id for found in before for each in found}.isdisjoint(
+        each.program_id for found in after for each in found
+    )
+    assert revision < agent.revision()
+    assert 1 == len(list((PIN_ROOT / agent.instance).iterdir()))
+
+
+def _delete_link(ifindex: int) -> None:
+    ask(lambda route: route.link("del", index=ifindex))
