@@ -15,8 +15,19 @@ Json = dict[str, Any]
 
 NAMESPACES = ("shop", "bank")
 APPS = ("web", "db", "job")
-PREFIXES = ("0.0.0.0/0", "10.9.0.0/16", "10.9.1.0/24", "10.9.1.7/32", "192.0.2.0/24", "10.0.0.0/8", "::/0", "fd09::/32")
+PREFIXES = (
+    "0.0.0.0/0",
+    "10.9.0.0/16",
+    "10.9.1.0/24",
+    "10.9.1.7/32",
+    "192.0.2.0/24",
+    "10.0.0.0/8",
+    "10.0.0.2/31",
+    "::/0",
+    "fd09::/32",
+)
 EXCEPTS = {
+    "10.9.1.0/24": ["10.9.1.7/32"],
     "0.0.0.0/0": ["10.9.0.0/16", "10.9.1.0/24"],
     "10.9.0.0/16": ["10.9.1.0/24", "10.9.1.7/32"],
     "10.0.0.0/8": ["10.9.0.0/16"],
@@ -139,8 +150,30 @@ def specs() -> st.SearchStrategy[Json]:
     )
 
 
+def network_policies(name: str) -> st.SearchStrategy[Json]:
+    """Kubernetes' own kind, whose blocks of addresses mean pods too."""
+    selectors = st.fixed_dictionaries(
+        {}, optional={"matchLabels": st.fixed_dictionaries({"app": st.sampled_from(APPS)})}
+    )
+    one = st.one_of(
+        st.builds(lambda block: {"ipBlock": block}, cidr_sets()),
+        st.builds(lambda pods: {"podSelector": pods}, selectors),
+        st.builds(lambda pods: {"podSelector": pods, "namespaceSelector": {}}, selectors),
+    )
+    allowed = st.sampled_from(([], [{"port": 80}], [{"port": 70, "endPort": 90}], [{"protocol": "UDP"}]))
+    item = {way: st.lists(st.builds(lambda a, b, way=way: {way: a, "ports": b}, st.lists(one, max_size=2), allowed),
+                          max_size=2) for way in ("from", "to")}  # fmt: skip
+    spec = st.fixed_dictionaries({"podSelector": selectors}, optional={"ingress": item["from"], "egress": item["to"]})
+    head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+    return st.builds(
+        lambda namespace, body: {**head, "metadata": {"name": name, "namespace": namespace}, "spec": body},
+        st.sampled_from(NAMESPACES),
+        spec,
+    )
+
+
 def policies(name: str) -> st.SearchStrategy[Json]:
-    """A policy of either kind, with this name."""
+    """A policy of any kind, with this name."""
     kinds = st.sampled_from(
         (
             ("CiliumNetworkPolicy", {"namespace": "shop"}),
@@ -148,7 +181,7 @@ def policies(name: str) -> st.SearchStrategy[Json]:
             ("CiliumClusterwideNetworkPolicy", {}),
         )
     )
-    return st.builds(
+    cilium = st.builds(
         lambda kind, spec: {
             "apiVersion": "cilium.io/v2",
             "kind": kind[0],
@@ -158,6 +191,7 @@ def policies(name: str) -> st.SearchStrategy[Json]:
         kinds,
         st.lists(specs(), min_size=1, max_size=2),
     )
+    return st.one_of(cilium, cilium, network_policies(name))
 
 
 def policy_sets(most: int = 3) -> st.SearchStrategy[list[Json]]:

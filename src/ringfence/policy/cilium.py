@@ -23,7 +23,8 @@ _PORT_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]{1,15}\Z")
 _LOG_LENGTH: Final = 32
 
 
-def _read_port(value: object) -> int:
+def read_port(value: object) -> int:
+    """A port by number; a name is refused."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, str) and _PORT_NAME.match(value):
@@ -48,7 +49,7 @@ def _read_mode(value: object) -> object:
 class PortProtocol(Closed):
     """A port or range of ports. Port 0 stands for all."""
 
-    port: Annotated[int, BeforeValidator(_read_port)]
+    port: Annotated[int, BeforeValidator(read_port)]
     end_port: int | None = None
     protocol: Annotated[Literal["", "ANY", "TCP", "UDP", "SCTP"] | None, BeforeValidator(_read_protocol)] = None
 

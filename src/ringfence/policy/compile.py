@@ -38,9 +38,12 @@ Item = IngressDeny | EgressDeny
 
 def read_selector(written: LabelSelector) -> Selector:
     """A selector as written, without any default."""
-    requirements = [_requirement(key, Operator.IN, [value]) for key, value in (written.match_labels or {}).items()]
+    requirements = [
+        requirement(*requirement_key(key), Operator.IN, [value]) for key, value in (written.match_labels or {}).items()
+    ]
     requirements += [
-        _requirement(each.key, Operator(each.operator), each.values or []) for each in written.match_expressions or []
+        requirement(*requirement_key(each.key), Operator(each.operator), each.values or [])
+        for each in written.match_expressions or []
     ]
     return Selector.of(requirements)
 
@@ -67,7 +70,7 @@ def read_policy(document: Document, written: CiliumPolicy, base: Path = ()) -> P
     rules: list[Rule] = []
     for spec, path in specs:
         rules.extend(_SpecReader(document, uid, namespace, spec, path).rules(len(rules)))
-    origin = _origin(document, base)
+    origin = origin_of(document, base)
     return Policy(written.kind, namespace, written.metadata.name, tuple(rules), origin, document.text)
 
 
@@ -99,7 +102,7 @@ class _SpecReader:
                     peers=self._peers(item) if item else NOBODY,
                     traffic=_traffic(item) if item else ALL_TRAFFIC,
                     default_deny=isolate,
-                    origin=_origin(self._document, path),
+                    origin=origin_of(self._document, path),
                 )
                 index += 1
 
@@ -165,8 +168,8 @@ def _ports(written: PortProtocol) -> list[Ports]:
     return [Ports(protocol, first, last) for protocol in protocols]
 
 
-def _requirement(written: str, operator: Operator, values: Iterable[str]) -> Requirement:
-    source, key = requirement_key(written)
+def requirement(source: str, key: str, operator: Operator, values: Iterable[str]) -> Requirement:
+    """A requirement in its one form here: a namespace's name and a family's world have one key each."""
     if source in {"k8s", "any"} and key == NAMESPACE_LABELS + NAMESPACE_NAME_LABEL:
         source, key = "k8s", NAMESPACE_KEY
     if source == "reserved":
@@ -180,5 +183,6 @@ def _keys(written: LabelSelector) -> list[str]:
     return [*(written.match_labels or {}), *(each.key for each in written.match_expressions or [])]
 
 
-def _origin(document: Document, path: Path) -> Origin:
+def origin_of(document: Document, path: Path) -> Origin:
+    """Where the node at a path is written."""
     return Origin(document.file, document.place.at(path).line, document.number)

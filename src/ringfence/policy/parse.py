@@ -20,6 +20,7 @@ from ringfence.policy.case import PolicyTest, TestManifest, read_test
 from ringfence.policy.cilium import CiliumPolicy
 from ringfence.policy.compile import read_policy
 from ringfence.policy.document import Document, Path, read_documents
+from ringfence.policy.kubernetes import NetworkPolicy, read_network_policy
 from ringfence.policy.manifest import (
     Namespace,
     NamespaceManifest,
@@ -73,10 +74,11 @@ _KINDS: Final = {
     "PolicyTest": _Kind(TestManifest, read_test, ("ringfence.io/v1",)),
     "CiliumNetworkPolicy": _CILIUM,
     "CiliumClusterwideNetworkPolicy": _CILIUM,
+    "NetworkPolicy": _Kind(NetworkPolicy, read_network_policy, ("networking.k8s.io/v1",)),
 }
 _LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in _KINDS)})
 _NOT_ENFORCED: Final = frozenset(
-    {"NetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "CiliumCIDRGroup"}
+    {"AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "CiliumCIDRGroup"}
 )
 
 
@@ -113,7 +115,12 @@ class _Parser:
             self._read(document, data, path, _KINDS[kind])
         elif kind in _NOT_ENFORCED:
             found = f"kind {kind}, which Ringfence does not enforce yet"
-            self._fault(document, (*path, "kind"), found, "CiliumNetworkPolicy; nothing of this policy is applied")
+            self._fault(
+                document,
+                (*path, "kind"),
+                found,
+                "NetworkPolicy or CiliumNetworkPolicy; nothing of this policy is applied",
+            )
         elif self._strict:
             self._fault(document, (*path, "kind"), f"unknown kind {kind!r}", _known_kinds(kind))
         else:

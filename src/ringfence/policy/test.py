@@ -72,6 +72,8 @@ def compile_world(world: World) -> CompiledWorld:
     owners: dict[Network, str] = {}
     identities: dict[str, int] = {}
     for actor in world.everyone():
+        if actor.name in identities:
+            continue
         if actor.local:
             identities[actor.name] = state.add_endpoint(actor.labels, actor.addresses)
             owners.update((host_network(address), actor.name) for address in actor.addresses)

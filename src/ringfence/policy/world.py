@@ -8,7 +8,7 @@ and for `world` an address that no policy prefix but a whole family contains.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import chain, count
 from typing import Final
@@ -76,7 +76,7 @@ class World:
         return self.parties[party] if party in self.parties else self.actors[party.pod]
 
     def everyone(self) -> list[Actor]:
-        """All actors, each once."""
+        """All actors, each once. A party that is one address of a workload is an actor besides the workload."""
         return list(dict.fromkeys((*self.actors.values(), *self.parties.values())))
 
 
@@ -149,7 +149,7 @@ class _Builder:
 
     def _at_address(self, address: Address) -> Actor:
         if address in self._by_address:
-            return self._by_address[address]
+            return replace(self._by_address[address], addresses=(address,))
         network = host_network(address)
         if inside(network, LINK_LOCAL):
             return Actor(str(address), RESERVED_LABELS[Reserved.HOST], (address,), reserved=Reserved.HOST)
