@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ringfence.abi import Delivery, Direction, PeerKind, Tier
-from ringfence.agent.kernel import Attachment, Entry, Hook
+import numpy as np
+
+from ringfence.abi import COUNTER, Delivery, Direction, PeerKind, Tier
+from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -58,7 +60,10 @@ class DryKernel:
     def hook(self, ifindex: int) -> Hook:  # noqa: ARG002 - nothing is hooked in a dry run
         return Hook("none", programs_ok=False)
 
-    def entries(self) -> list[Entry]:
+    def hits(self) -> Hits:
+        return np.zeros(0, COUNTER)
+
+    def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - nothing was judged
         return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:

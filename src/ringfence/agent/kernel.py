@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from ringfence.abi import Delivery
 from ringfence.api import shapes
@@ -13,6 +15,8 @@ from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, Writ
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
 from ringfence.policy.mapstate import PolicyKey
+
+Hits = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,12 @@ class Kernel(Protocol):
         """Take our programs off an interface. Waits for the kernel: to be called from a thread."""
 
     def hook(self, ifindex: int) -> Hook:
-        """What an interface runs, asked of the kernel."""
+        """What an interface runs, asked of the kernel. To be called from a thread."""
 
-    def entries(self) -> Sequence[Entry]:
+    def hits(self) -> Hits:
+        """Packets and bytes by record. Reads a whole map: to be called from a thread."""
+
+    def entries(self, hits: Hits) -> Sequence[Entry]:
         """The active policy entries with their counters."""
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
@@ -81,16 +88,16 @@ class Kernel(Protocol):
         """Events written and lost since the programs were loaded."""
 
     def connections(self, known: Known) -> list[shapes.ConnectionShape]:
-        """The tracked connections."""
+        """The tracked connections. Reads whole maps: to be called from a thread."""
 
     def flush_connections(self) -> int:
-        """Forget all connections; how many there were."""
+        """Forget all connections; how many there were. To be called from a thread."""
 
     def maps(self) -> list[shapes.MapShape]:
-        """The maps."""
+        """The maps. Reads all of them: to be called from a thread."""
 
     def map(self, name: str, known: Known) -> shapes.MapDump:
-        """The elements of a map. Raises `NotFound`."""
+        """The elements of a map. To be called from a thread. Raises `NotFound`."""
 
     def ring(self) -> EventRing | None:
         """The event ring, for its one reader."""

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ringfence.abi import MAPS, Delivery, MetricsLayout
+from ringfence.abi.spec import BPF_F_MMAPABLE
 from ringfence.agent.connections import Clock, connections
 from ringfence.agent.decoding import Decoder, occupied
-from ringfence.agent.kernel import Attachment, Entry, Hook
+from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath import attach
 from ringfence.datapath.commit import Committer
@@ -79,9 +80,11 @@ class LiveKernel:
         found = {str(each.mechanism) for each in attach.query(ifindex)}
         return Hook("+".join(sorted(found)) or "none", attach.programs_ok(self._loaded, ifindex))
 
-    def entries(self) -> list[Entry]:
+    def hits(self) -> Hits:
+        return self._maps["record_hits"].dump()[1]
+
+    def entries(self, hits: Hits) -> list[Entry]:
         rules = self._committer.rule_numbers()
-        _, hits = self._maps["record_hits"].dump()
         found = []
         for key, rule in rules.items():
             record = self._committer.policy.row_of[key]
@@ -125,7 +128,7 @@ class LiveKernel:
             raise NotFound(f"there is no map {name!r}; there are: {', '.join(sorted(MAPS))}")
         if bpf_map.spec.key is None:
             return {"name": name, "rows": []}
-        keys, values = bpf_map.dump()
+        keys, values = _rows(bpf_map)
         if bpf_map.spec.type.array:
             chosen = occupied(values)
             keys, values = keys[chosen], values[chosen]
@@ -157,5 +160,13 @@ def _summary(name: str, bpf_map: BpfMap) -> shapes.MapShape:
 def _count(bpf_map: BpfMap) -> int | None:
     if bpf_map.spec.key is None:
         return None
-    keys, values = bpf_map.dump()
+    keys, values = _rows(bpf_map)
     return len(occupied(values)) if bpf_map.spec.type.array else len(keys)
+
+
+def _rows(bpf_map: BpfMap) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """All elements; those of an array that is mapped are read where they lie."""
+    if not bpf_map.spec.flags & BPF_F_MMAPABLE:
+        return bpf_map.dump()
+    values = bpf_map.mmap_array()
+    return np.arange(len(values), dtype=np.uint32), values

@@ -14,7 +14,7 @@ from ringfence.agent import views
 from ringfence.agent.changes import Changes
 from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Item
-from ringfence.agent.kernel import Kernel
+from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.wiring import Wiring
@@ -65,9 +65,11 @@ class Service:
         self._engine = parts.engine
         self._started = monotonic()
 
-    def status(self) -> shapes.Status:
+    async def status(self) -> shapes.Status:
         metrics = self._.kernel.metrics()
-        attached = [self._attachment(name) for name in sorted(each.workload.name for each in self._engine.endpoints)]
+        known = self.endpoints()
+        hooks = await asyncio.to_thread(lambda: [self._.kernel.hook(each["ifindex"]) for each in known])
+        attached = [_attachment(each, hook) for each, hook in zip(known, hooks, strict=True)]
         return {
             "revision": self._.kernel.revision,
             "instance": self._.instance,
@@ -82,19 +84,6 @@ class Service:
             "last_commit": self._.changes.last_commit,
             "abi": DIGEST[:12],
             "warnings": [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]],
-        }
-
-    def _attachment(self, name: str) -> shapes.Attachment:
-        found = self._engine.endpoints[name]
-        shape = views.endpoint(self._engine, found, self._.wiring.attachments.get(found.row))
-        hook = self._.kernel.hook(found.workload.ifindex)
-        return {
-            "endpoint": name,
-            "ifindex": found.workload.ifindex,
-            "mechanism": hook.mechanism,
-            "programs_ok": hook.programs_ok,
-            "delivery": shape["delivery"],
-            "delivery_reason": shape["delivery_reason"],
         }
 
     def endpoints(self) -> list[shapes.EndpointShape]:
@@ -200,10 +189,11 @@ class Service:
             raise NotFound(f"no policy {uid} is applied")
         return views.policy(found, text=True)
 
-    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+        hits = await asyncio.to_thread(self._.kernel.hits)
         found = [
             each
-            for each in self._.kernel.entries()
+            for each in self._.kernel.entries(hits)
             if subject in (None, each.key.subject) and peer in (None, each.key.peer)
         ]
         found.sort(key=lambda each: (each.key.direction, each.key.subject, each.key.tier, each.key))
@@ -232,17 +222,28 @@ class Service:
             raise NotFound(f"nothing is known of {address}: it is the world's (identity 2)")
         return [views.prefix(found, peers[found], self._engine.known)]
 
-    def connections(self) -> list[shapes.ConnectionShape]:
-        return self._.kernel.connections(self._engine.known)
+    async def connections(self) -> list[shapes.ConnectionShape]:
+        return await asyncio.to_thread(self._.kernel.connections, self._engine.known)
 
-    def flush_connections(self) -> shapes.Flushed:
-        return {"flushed": self._.kernel.flush_connections()}
+    async def flush_connections(self) -> shapes.Flushed:
+        return {"flushed": await asyncio.to_thread(self._.kernel.flush_connections)}
 
-    def maps(self) -> list[shapes.MapShape]:
-        return self._.kernel.maps()
+    async def maps(self) -> list[shapes.MapShape]:
+        return await asyncio.to_thread(self._.kernel.maps)
 
-    def map(self, name: str) -> shapes.MapDump:
-        return self._.kernel.map(name, self._engine.known)
+    async def map(self, name: str) -> shapes.MapDump:
+        return await asyncio.to_thread(self._.kernel.map, name, self._engine.known)
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         return self._.hub.lines(self._.hub.subscribe(wanted))
+
+
+def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment:
+    return {
+        "endpoint": endpoint["name"],
+        "ifindex": endpoint["ifindex"],
+        "mechanism": hook.mechanism,
+        "programs_ok": hook.programs_ok,
+        "delivery": endpoint["delivery"],
+        "delivery_reason": endpoint["delivery_reason"],
+    }

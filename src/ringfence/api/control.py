@@ -15,7 +15,7 @@ from ringfence.flow.filter import FlowFilter
 class Control(Protocol):
     """The agent, as its API sees it."""
 
-    def status(self) -> shapes.Status:
+    async def status(self) -> shapes.Status:
         """The agent at a glance."""
 
     def endpoints(self) -> list[shapes.EndpointShape]:
@@ -48,7 +48,7 @@ class Control(Protocol):
     def policy(self, uid: str) -> shapes.PolicyShape:
         """One policy with its text. Raises `NotFound`."""
 
-    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
         """The active entries of the policy map."""
 
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
@@ -60,16 +60,16 @@ class Control(Protocol):
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
         """What is known of every prefix, or of the one that an address falls under."""
 
-    def connections(self) -> list[shapes.ConnectionShape]:
+    async def connections(self) -> list[shapes.ConnectionShape]:
         """The tracked connections."""
 
-    def flush_connections(self) -> shapes.Flushed:
+    async def flush_connections(self) -> shapes.Flushed:
         """Forget every tracked connection."""
 
-    def maps(self) -> list[shapes.MapShape]:
+    async def maps(self) -> list[shapes.MapShape]:
         """The BPF maps."""
 
-    def map(self, name: str) -> shapes.MapDump:
+    async def map(self, name: str) -> shapes.MapDump:
         """The elements of one map. Raises `NotFound`."""
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:

@@ -49,7 +49,7 @@ async def _refuse_shape(_request: Request, error: Exception) -> JSONResponse:
 def _endpoint_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/status")
     async def status() -> shapes.Status:
-        return control.status()
+        return await control.status()
 
     @app.get("/v1/endpoints")
     async def endpoints() -> list[shapes.EndpointShape]:
@@ -98,7 +98,7 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
     # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
     @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
     async def entries(subject: int | None = None, peer: int | None = None) -> JSONResponse:
-        return JSONResponse(control.entries(subject, peer))
+        return JSONResponse(await control.entries(subject, peer))
 
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
@@ -114,19 +114,19 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
 
     @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
     async def connections() -> JSONResponse:
-        return JSONResponse(control.connections())
+        return JSONResponse(await control.connections())
 
     @app.delete("/v1/bpf/ct")
     async def flush_connections() -> shapes.Flushed:
-        return control.flush_connections()
+        return await control.flush_connections()
 
     @app.get("/v1/bpf/maps")
     async def maps() -> list[shapes.MapShape]:
-        return control.maps()
+        return await control.maps()
 
     @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
     async def bpf_map(name: str) -> JSONResponse:
-        return JSONResponse(control.map(name))
+        return JSONResponse(await control.map(name))
 
 
 def _event_routes(app: FastAPI, control: Control) -> None:
