@@ -17,6 +17,8 @@
 #define ND_REDIRECT 137
 #define ND_TARGET_OFFSET 8
 #define ND_HOP_LIMIT 255
+#define ARP_FORMAT_MASK 0xFFFFFFFFFFFFULL
+#define ARP_ETHERNET_IPV4 0x040600080100ULL /* the offsets below hold for these lengths; as it lies in memory */
 #define ARP_SENDER_OFFSET (ETH_HLEN + 14)
 #define ARP_TARGET_OFFSET (ETH_HLEN + 24)
 
@@ -35,19 +37,21 @@ __inline bool is_own(const struct address *address, __u32 family, __u32 ifindex)
 	return lives_at(party.endpoint, ifindex);
 }
 
-/* 0 or the reason to drop. Address 0.0.0.0 is a probe (RFC 5227). */
+/* 0 or the reason to drop. Sender 0.0.0.0 is a probe (RFC 5227). */
 __subprogram int check_arp(struct __sk_buff *skb, const struct hook *hook)
 {
 	__u32 offset = hook->direction == DIRECTION_EGRESS ? ARP_SENDER_OFFSET : ARP_TARGET_OFFSET;
 	struct address address;
+	__u64 header;
 	__u32 ipv4;
 
 	if (skb->protocol != bpf_htons(ETH_P_ARP))
 		return REASON_UNSUPPORTED_L3;
-	if (bpf_skb_load_bytes(skb, offset, &ipv4, sizeof(ipv4)))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &header, sizeof(header)) ||
+	    (header & ARP_FORMAT_MASK) != ARP_ETHERNET_IPV4 || bpf_skb_load_bytes(skb, offset, &ipv4, sizeof(ipv4)))
 		return REASON_INVALID_PACKET;
 	map_ipv4(&address, ipv4);
-	if (ipv4 == 0 || is_own(&address, 4, hook->ifindex))
+	if ((ipv4 == 0 && hook->direction == DIRECTION_EGRESS) || is_own(&address, 4, hook->ifindex))
 		return 0;
 	return mismatch(hook->ifindex,
 			hook->direction == DIRECTION_EGRESS ? REASON_INVALID_SOURCE : REASON_WRONG_INTERFACE);
