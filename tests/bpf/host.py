@@ -228,7 +228,7 @@ def key(
 
 
 def framed(packet: Packet) -> bytes:
-    """An Ethernet frame around a packet that has none."""
+    """An Ethernet frame around a packet that has none. Without a destination scapy would ask the network for one."""
     return bytes(packet if packet.haslayer(Ether) else Ether(src="02:00:00:00:01:01", dst="02:00:00:00:00:01") / packet)
 
 

@@ -115,7 +115,7 @@ def test_an_address_that_moves_to_another_endpoint_is_spoofed_from_the_first(hos
 
 
 def test_an_address_that_is_taken_away_is_world(host: Host, net: Network) -> None:
-    """An endpoint's address that was removed is of nobody: it cannot be sent from, and sending to it meets the world."""
+    """An address that was taken from its endpoint is nobody's: nothing is sent from it, and it is of the world."""
     host.known({net.frontend: None})
     assert host.sends("frontend", tcp(net.frontend, net.backend)).reason == Reason.INVALID_SOURCE
     event = host.sends("backend", tcp(net.backend, net.frontend)).event

@@ -18,7 +18,7 @@ from scapy.packet import Packet
 
 from ringfence.abi import Direction, Reason
 from tests.bpf.conftest import FRONTEND
-from tests.bpf.host import Host, Outcome, key
+from tests.bpf.host import Host, Outcome, framed, key
 from tests.bpf.packets import fragments, udp
 
 OWN, OTHER, GATEWAY, ROUTER = "fd00::1", "fd00::2", "fd00::ffff", "fe80::ffff"
@@ -83,6 +83,22 @@ def test_a_truncated_arp_does_not_pass_as_another(host: Host, length: int) -> No
     assert not host.sends("frontend", whole[:length]).passed
     own = bytes(arp(OWN4, GATEWAY4))
     assert host.sends("frontend", own[:length]).passed == (length >= 14 + 14 + 4)
+
+
+@pytest.mark.parametrize("fields", [{"hwtype": 6}, {"ptype": 0x86DD}, {"hwlen": 8}, {"plen": 16}], ids=str)
+def test_arp_of_another_format_is_dropped(host: Host, fields: dict[str, int]) -> None:
+    """ARP for other than Ethernet and IPv4 has its addresses elsewhere: it is dropped in both directions."""
+    packet = arp(OWN4, OWN4)
+    for name, value in fields.items():
+        packet[ARP].setfieldval(name, value)
+    frame = bytes(packet)
+    for send in (host.sends, host.gets):
+        assert send("frontend", frame).reason == Reason.INVALID_PACKET
+
+
+def test_arp_for_nobody_is_not_given(host: Host) -> None:
+    """Only a sender may be without an address."""
+    assert host.gets("frontend", arp(GATEWAY4, "0.0.0.0")).reason == Reason.WRONG_INTERFACE  # noqa: S104 in a packet
 
 
 def test_arp_at_an_unknown_interface_is_dropped(host: Host) -> None:
@@ -170,7 +186,7 @@ def test_other_icmpv6_is_judged(host: Host) -> None:
 @pytest.mark.parametrize("length", [8, 16, 23])
 def test_a_truncated_advertisement_is_dropped(host: Host, length: int) -> None:
     """An advertisement that ends before its target says nothing that can be checked."""
-    frame = bytes(Ether(src="02:00:00:00:01:01") / neighbour(OWN, ROUTER, ICMPv6ND_NA(tgt=OWN)))
+    frame = framed(neighbour(OWN, ROUTER, ICMPv6ND_NA(tgt=OWN)))
     assert host.sends("frontend", frame[: 14 + 40 + length]).reason == Reason.INVALID_PACKET
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from scapy.packet import Packet
 
@@ -25,10 +27,9 @@ def rule(precedence: int) -> RuleRow:
     return RuleRow(precedence, verdict, Reason.POLICY_DENY_RULE if verdict == Verdict.DENY else Reason.FORWARDED)
 
 
-def backend_key(peer: int | None = FRONTEND, *, kind: PeerKind = PeerKind.IDENTITY, **fields: int) -> PolicyKey:
+def backend_key(peer: int | None = FRONTEND, **fields: Any) -> PolicyKey:
     """An entry of the backend's ingress."""
-    tier = Tier(fields.pop("tier", Tier.NORMAL))
-    return key(BACKEND, INGRESS, peer, kind=kind, tier=tier, **fields)
+    return key(BACKEND, INGRESS, peer, **fields)
 
 
 def request(host: Host, net: Network, *, port: int = 8080) -> Outcome:
