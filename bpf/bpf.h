@@ -38,7 +38,5 @@ static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to,
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)BPF_FUNC_skb_pull_data;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect_peer;
-static long (*const bpf_check_mtu)(void *ctx, __u32 ifindex, __u32 *mtu, __s32 difference,
-				   __u64 flags) = (void *)BPF_FUNC_check_mtu;
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;

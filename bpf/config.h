@@ -20,9 +20,9 @@ KNOB(__u32, ct_timeout_any, 60, "seconds any other flow is remembered without a 
 volatile __u32 active_revision SEC(".data.revision") __attribute__((aligned(64)));
 
 /* Which key shapes have entries, by tier and direction: bit i is the shape that shape_of() in policy.h numbers i. Wide
- * enough for every revision that may still be judged by.
+ * enough for every revision that may still be judged by. Four by four, so that a mask keeps an index inside.
  */
-volatile __u64 live_shapes[3][3] SEC(".data.shapes") __attribute__((aligned(64)));
+volatile __u64 live_shapes[4][4] SEC(".data.shapes") __attribute__((aligned(64)));
 
 /* enum aggregation; changes at run time. */
 volatile __u32 event_aggregation SEC(".data.events") __attribute__((aligned(64))) = AGGREGATION_VERDICTS;

@@ -58,6 +58,14 @@ struct icmp_header {
 	__be16 sequence;
 };
 
+/* An IPv6 extension header; the last two fields are those of a fragment's. */
+struct extension {
+	__u8 next;
+	__u8 length;
+	__be16 fragment;
+	__u32 id;
+};
+
 /* At the quoted packet of an ICMP error only eight bytes behind the IP header are sure to be there. */
 struct cursor {
 	void *at;
@@ -81,6 +89,8 @@ struct cursor {
 #define ICMPV6_ECHO_REPLY 129
 #define MAX_EXTENSION_HEADERS 8
 #define ICMP_QUOTED 8
+/* Enough for Ethernet, IPv6, extension headers and TCP, and for an ICMP error with what it quotes. */
+#define LINEAR_BYTES 384
 
 static const __u32 SHORTEST_TCP_PREFIX = TCP_FLAGS_OFFSET + 1;
 
@@ -208,35 +218,55 @@ __inline int read_ipv4(struct cursor *cursor, struct packet *packet, bool quoted
 	return read_l4(cursor, packet, quoted);
 }
 
-/* Reads one extension header and steps over it. Its own protocol number is in packet->protocol; the next one's goes
- * there. 0: step on, 1: this is the upper layer, REASON_...: drop.
- */
-__inline int step_extension(struct cursor *cursor, struct packet *packet)
+__inline bool is_extension(__u8 protocol)
 {
-	const struct ipv6_opt_hdr *header = cursor->at;
-	__u16 fragment;
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
+	       protocol == IPPROTO_AH || protocol == IPPROTO_FRAGMENT;
+}
 
-	switch (packet->protocol) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_AH:
-	case IPPROTO_FRAGMENT:
-		break;
-	default:
-		return 1;
+/* Reads the extension header at `offset`, whose number is packet->protocol, and leaves the next one's number there.
+ * Its length, or less than 0: the reason to drop.
+ */
+__global int read_extension(struct __sk_buff *skb, struct packet *packet, __u32 offset)
+{
+	struct extension header;
+	__u16 fragment;
+	int result;
+	__u8 own;
+
+	if (!packet)
+		return -REASON_INVALID_PACKET;
+	own = packet->protocol;
+	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)))
+		return -REASON_INVALID_PACKET;
+	packet->protocol = header.next;
+	if (own == IPPROTO_AH)
+		return (header.length + 2) * 4;
+	if (own != IPPROTO_FRAGMENT)
+		return (header.length + 1) * 8;
+	fragment = bpf_ntohs(header.fragment);
+	result = note_fragment(packet, header.id, fragment >> 3, fragment & 1);
+	return result ? -result : (int)sizeof(header);
+}
+
+/* Steps over extension headers from `offset` on; packet->protocol becomes the upper layer's. A later fragment has no
+ * upper layer. Where that starts, or less than 0: the reason to drop.
+ */
+__global int skip_extensions(struct __sk_buff *skb, struct packet *packet, __u32 offset)
+{
+	int length;
+
+	if (!packet)
+		return -REASON_INVALID_PACKET;
+	for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
+		if (!is_extension(packet->protocol) || packet->flags & PACKET_LATER_FRAGMENT)
+			return offset;
+		length = read_extension(skb, packet, offset);
+		if (length < 0)
+			return length;
+		offset += length;
 	}
-	if ((void *)header + 8 > cursor->end)
-		return -PARSE_MORE;
-	if (packet->protocol == IPPROTO_FRAGMENT) {
-		packet->protocol = header->nexthdr;
-		fragment = bpf_ntohs(*(__be16 *)((void *)header + 2));
-		cursor->at += 8;
-		return -note_fragment(packet, *(__u32 *)((void *)header + 4), fragment >> 3, fragment & 1);
-	}
-	cursor->at += packet->protocol == IPPROTO_AH ? (header->hdrlen + 2) * 4 : (header->hdrlen + 1) * 8;
-	packet->protocol = header->nexthdr;
-	return 0;
+	return -REASON_INVALID_EXTENSION_HEADER;
 }
 
 __inline void take_ipv6(const struct ipv6hdr *header, struct packet *packet)
@@ -249,10 +279,10 @@ __inline void take_ipv6(const struct ipv6hdr *header, struct packet *packet)
 	__builtin_memcpy(&packet->destination, &header->daddr, sizeof(packet->destination));
 }
 
-__inline int read_ipv6(struct cursor *cursor, struct packet *packet, bool quoted)
+__inline int read_ipv6(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet, bool quoted)
 {
 	const struct ipv6hdr *header = cursor->at;
-	int step = 0;
+	int offset;
 
 	if ((void *)(header + 1) > cursor->end)
 		return PARSE_MORE;
@@ -263,16 +293,15 @@ __inline int read_ipv6(struct cursor *cursor, struct packet *packet, bool quoted
 	if (is_mapped(&packet->source) || is_mapped(&packet->destination))
 		return REASON_INVALID_PACKET;
 	cursor->at += sizeof(*header);
-	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
-		step = step_extension(cursor, packet);
-		if (step == 1)
-			return read_l4(cursor, packet, quoted);
-		if (step < 0)
-			return -step;
-		if (packet->flags & PACKET_LATER_FRAGMENT)
-			return read_l4(cursor, packet, quoted);
+	if (is_extension(packet->protocol)) {
+		offset = skip_extensions(skb, packet, cursor->at - cursor->start);
+		if (offset < 0)
+			return -offset;
+		if (offset > LINEAR_BYTES)
+			return REASON_INVALID_EXTENSION_HEADER;
+		cursor->at = cursor->start + offset;
 	}
-	return REASON_INVALID_EXTENSION_HEADER;
+	return read_l4(cursor, packet, quoted);
 }
 
 __inline int read_packet(struct __sk_buff *skb, struct packet *packet)
@@ -292,7 +321,7 @@ __inline int read_packet(struct __sk_buff *skb, struct packet *packet)
 	if (likely(header->h_proto == bpf_htons(ETH_P_IP)))
 		return read_ipv4(&cursor, packet, false);
 	if (header->h_proto == bpf_htons(ETH_P_IPV6))
-		return read_ipv6(&cursor, packet, false);
+		return read_ipv6(skb, &cursor, packet, false);
 	return PARSE_OTHER;
 }
 
@@ -329,9 +358,6 @@ __inline bool parse_plain(struct __sk_buff *skb, struct packet *packet)
 	return packet->protocol == IPPROTO_UDP && !read_ports(&cursor, packet);
 }
 
-/* Enough for Ethernet, IPv6, extension headers and TCP, and for an ICMP error with what it quotes. */
-#define LINEAR_BYTES 384
-
 /* Fills `packet`, which is all zero or as parse_plain left it. 0, PARSE_OTHER, or the reason to drop. */
 __global int parse(struct __sk_buff *skb, struct packet *packet)
 {
@@ -367,7 +393,7 @@ __global int parse_quoted(struct __sk_buff *skb, const struct packet *error, str
 	cursor.end = (void *)(long)skb->data_end;
 	cursor.at = cursor.start + offset;
 	quoted->l3_offset = offset;
-	result = error->family == 4 ? read_ipv4(&cursor, quoted, true) : read_ipv6(&cursor, quoted, true);
+	result = error->family == 4 ? read_ipv4(&cursor, quoted, true) : read_ipv6(skb, &cursor, quoted, true);
 	/* What quotes a later fragment, or another error, belongs to no connection. */
 	if (result || (quoted->flags & (PACKET_LATER_FRAGMENT | PACKET_STATELESS)))
 		return REASON_INVALID_PACKET;

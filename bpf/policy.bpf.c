@@ -62,7 +62,9 @@ __inline __u32 rule_of_record(__u32 record, __u32 revision)
 	return row ? slot_at(row->rule, revision) : 0;
 }
 
-/* Only where every packet is to be seen. */
+/* Only where every packet is to be seen. False: the revision has moved on so far that a record no longer says what it
+ * said then; the packet is to be judged again.
+ */
 __subprogram int write_cached_event(const struct packet *packet, const struct ct_lookup *ct, const struct hook *hook)
 {
 	struct decision decision = {};
@@ -70,7 +72,7 @@ __subprogram int write_cached_event(const struct packet *packet, const struct ct
 	struct party opener = {}, responder = {};
 
 	if (!entry)
-		return 0;
+		return false;
 	opener.identity = entry->source_identity;
 	opener.endpoint = ct_source_endpoint(ct->endpoints);
 	responder.identity = entry->destination_identity;
@@ -78,11 +80,16 @@ __subprogram int write_cached_event(const struct packet *packet, const struct ct
 	decision.source = ct->reply ? responder : opener;
 	decision.destination = ct->reply ? opener : responder;
 	decision.revision = ct->verdict >> 32;
+	decision.egress.record = entry->egress_record;
+	decision.ingress.record = entry->ingress_record;
 	decision.egress.rule = rule_of_record(entry->egress_record, decision.revision);
 	decision.ingress.rule = rule_of_record(entry->ingress_record, decision.revision);
+	if (!decision.egress.rule != !decision.egress.record || !decision.ingress.rule != !decision.ingress.record)
+		return false;
 	decision.direction = hook->direction;
 	decision.status = ct->reply ? CT_STATUS_REPLY : CT_STATUS_ESTABLISHED;
-	return write_event(packet, &decision, hook->ifindex);
+	write_event(packet, &decision, hook->ifindex);
+	return true;
 }
 
 /* The ends were checked when the entry was written; what remains is that the packet is at the interface it says. */
@@ -105,12 +112,12 @@ __inline bool passes_by_cache(const struct packet *packet, const struct hook *ho
 	*receiver = ct->reply ? ct_source_endpoint(ct->endpoints) : ct_destination_endpoint(ct->endpoints);
 	if (!is_at_its_hook(hook, sender, *receiver))
 		return false;
+	if (unlikely(event_aggregation == AGGREGATION_NONE) && !write_cached_event(packet, ct, hook))
+		return false;
 	ct_touch(ct->entry, packet, ct->reply);
 	count_record(ct->entry->egress_record, packet->length);
 	count_record(ct->entry->ingress_record, packet->length);
 	count_reason(REASON_FORWARDED, hook->direction, packet->length);
-	if (unlikely(event_aggregation == AGGREGATION_NONE))
-		write_cached_event(packet, ct, hook);
 	return true;
 }
 

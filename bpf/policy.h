@@ -78,48 +78,61 @@ __inline void key_of_shape(const struct question *question, __u32 tier, __u32 sh
 	key->pad = 0;
 }
 
-/* The rule that an entry names at the question's revision; 0 where it names none or there is no entry. */
-__inline __u32 rule_of_shape(const struct question *question, __u32 tier, __u32 shape, __u32 *record)
+/* The best entry found so far, with the precedence of the rule it names. */
+struct candidate {
+	__s64 precedence;
+	struct answer answer;
+	__u32 pad;
+};
+
+/* Looks one key shape up; an entry that says something at the question's revision takes over from a lesser one. Verified
+ * once, and the precedences stay out of the verifier's sight: inside the loop their ranges would multiply its states.
+ */
+__global int consider(const struct question *question, __u32 tier, __u32 shape, struct candidate *best)
 {
 	const struct policy_record *row;
+	const struct rule *rule;
 	struct policy_key key;
-	const __u32 *found;
+	const __u32 *record;
+	__u32 number;
 
-	if (!question->has_port && shape_prefix(shape) > PREFIX_PROTOCOL)
+	if (!question || !best || (!question->has_port && shape_prefix(shape) > PREFIX_PROTOCOL))
 		return 0;
 	key_of_shape(question, tier, shape, &key);
-	found = bpf_map_lookup_elem(&policy, &key);
-	if (!found)
+	record = bpf_map_lookup_elem(&policy, &key);
+	row = record ? bpf_map_lookup_elem(&policy_records, record) : 0;
+	number = row ? slot_at(row->rule, question->revision) : 0;
+	rule = number ? bpf_map_lookup_elem(&rules, &number) : 0;
+	if (!rule || (__s64)rule->precedence <= best->precedence)
 		return 0;
-	*record = *found;
-	row = bpf_map_lookup_elem(&policy_records, record);
-	return row ? slot_at(row->rule, question->revision) : 0;
+	best->precedence = rule->precedence;
+	best->answer.record = *record;
+	best->answer.rule = number;
+	best->answer.verdict = rule->verdict;
+	best->answer.reason = rule->reason;
+	return 0;
 }
 
+__inline __u64 live_shapes_of(__u32 tier, __u32 direction)
+{
+	return live_shapes[tier & 3][direction & 3];
+}
+
+/* The verdict of one tier; pass where nothing matches. */
 __global int judge_tier(const struct question *question, struct answer *answer, __u32 tier)
 {
-	__s64 best = NO_PRECEDENCE;
-	const struct rule *rule;
-	__u32 number, record = 0;
+	struct candidate best = {.precedence = NO_PRECEDENCE};
 	__u64 shapes;
 
-	if (!question || !answer || tier >= TIERS || question->direction > DIRECTION_EGRESS)
+	if (!question || !answer)
 		return VERDICT_PASS;
-	shapes = live_shapes[tier][question->direction];
-	for (int i = 0; i < SHAPES && shapes; i++, shapes &= shapes - 1) {
-		number = rule_of_shape(question, tier, lowest_bit(shapes), &record);
-		if (!number)
-			continue;
-		rule = bpf_map_lookup_elem(&rules, &number);
-		if (!rule || (__s64)rule->precedence <= best)
-			continue;
-		best = rule->precedence;
-		answer->record = record;
-		answer->rule = number;
-		answer->verdict = rule->verdict;
-		answer->reason = rule->reason;
-	}
-	return best == NO_PRECEDENCE ? VERDICT_PASS : answer->verdict;
+	shapes = live_shapes_of(tier, question->direction);
+	for (int i = 0; i < SHAPES && shapes; i++, shapes &= shapes - 1)
+		consider(question, tier, lowest_bit(shapes), &best);
+	if (best.precedence == NO_PRECEDENCE)
+		return VERDICT_PASS;
+	*answer = best.answer;
+	return answer->verdict;
 }
 
 __inline void judge_direction(const struct question *question, struct answer *answer)
@@ -127,7 +140,7 @@ __inline void judge_direction(const struct question *question, struct answer *an
 	answer->record = 0;
 	answer->rule = 0;
 	for (__u32 tier = TIER_ADMIN; tier < TIERS; tier++) {
-		if (live_shapes[tier][question->direction] == 0)
+		if (live_shapes_of(tier, question->direction) == 0)
 			continue;
 		if (judge_tier(question, answer, tier) != VERDICT_PASS)
 			return;

@@ -44,7 +44,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
         np.dtype("<u4"),
         np.dtype(
             [
-                ("live_shapes", ("<u8", (3, 3))),
+                ("live_shapes", ("<u8", (4, 4))),
             ]
         ),
         1,
@@ -52,11 +52,11 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     ),
     "ipcache_exact": MapSpec("ipcache_exact", MapType.HASH, structs.IPCACHE_EXACT_KEY, np.dtype("<u4"), 131072, 1),
     "ipcache": MapSpec("ipcache", MapType.LPM_TRIE, structs.IPCACHE_KEY, np.dtype("<u4"), 131072, 1),
+    "policy": MapSpec("policy", MapType.HASH, structs.POLICY_KEY, np.dtype("<u4"), 131072, 1),
+    "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
     "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
     "events": MapSpec("events", MapType.RINGBUF, None, None, 8388608, 0),
-    "policy": MapSpec("policy", MapType.HASH, structs.POLICY_KEY, np.dtype("<u4"), 131072, 1),
-    "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "record_hits": MapSpec("record_hits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 131072, 0),
     "peer_records": MapSpec("peer_records", MapType.ARRAY, np.dtype("<u4"), structs.PEER_RECORD, 131072, 1024),
     "endpoints": MapSpec("endpoints", MapType.ARRAY, np.dtype("<u4"), structs.ENDPOINT, 4096, 1024),
@@ -87,4 +87,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "a6b12ee4d67e67c5b79a3d525b20907d8dca0b5853743517ae7900b5359a1244"
+DIGEST: Final = "e3ff8c5d5beac4cb29842301a71393a60fc0172844a13d0a371ca540d593a709"

@@ -48,20 +48,6 @@ IPCACHE_KEY: Final[np.dtype[Any]] = np.dtype(
         ("address", ("u1", (16,))),
     ]
 )
-RULE: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("precedence", "<u8"),
-        ("verdict", "u1"),
-        ("reason", "u1"),
-        ("pad", ("u1", (6,))),
-    ]
-)
-EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("written", "<u8"),
-        ("lost", "<u8"),
-    ]
-)
 POLICY_KEY: Final[np.dtype[Any]] = np.dtype(
     [
         ("subject", "<u4"),
@@ -78,6 +64,20 @@ POLICY_KEY: Final[np.dtype[Any]] = np.dtype(
 POLICY_RECORD: Final[np.dtype[Any]] = np.dtype(
     [
         ("rule", ("<u8", (2,))),
+    ]
+)
+RULE: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("precedence", "<u8"),
+        ("verdict", "u1"),
+        ("reason", "u1"),
+        ("pad", ("u1", (6,))),
+    ]
+)
+EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("written", "<u8"),
+        ("lost", "<u8"),
     ]
 )
 COUNTER: Final[np.dtype[Any]] = np.dtype(
