@@ -7,7 +7,7 @@ match.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Claim:
         self.text = text
         self.order = (-text.precedence, origin, text.policy, text.index)
         #: What nearly every key has; shared by all keys of a rule, so that an entry costs its key alone.
-        self.alone = (self,)
+        self.alone: tuple[Claim] = (self,)
 
     def __lt__(self, other: Claim) -> bool:
         return self.order < other.order
@@ -47,7 +47,8 @@ class MapState:
     """Keys and the rules that want them, with what has changed since it was last asked."""
 
     def __init__(self) -> None:
-        self._claims: dict[PolicyKey, tuple[Claim, ...]] = {}
+        #: A claim that is alone shares its tuple with all keys of its rule; several have a list of their own.
+        self._claims: dict[PolicyKey, tuple[Claim] | list[Claim]] = {}
         self._before: dict[PolicyKey, Claim | None] = {}
 
     def add(self, keys: Iterable[PolicyKey], claim: Claim) -> None:
@@ -58,23 +59,28 @@ class MapState:
             if present is None:
                 before.setdefault(key, None)
                 claims[key] = alone
-            elif claim not in present:
+            elif isinstance(present, list):
+                place, there = _find(present, claim)
+                if not there:
+                    before.setdefault(key, present[0])
+                    present.insert(place, claim)
+            elif present is not alone:
                 before.setdefault(key, present[0])
-                ordered = list(present)
-                insort(ordered, claim)
-                claims[key] = tuple(ordered)
+                claims[key] = sorted((present[0], claim))
 
     def remove(self, keys: Iterable[PolicyKey], claim: Claim) -> None:
         """Let a rule no longer want these keys; it need not have wanted all of them."""
         for key in keys:
-            present = self._claims.get(key, ())
-            if claim not in present:
-                continue
-            self._before.setdefault(key, present[0])
-            rest = tuple(each for each in present if each is not claim)
-            if rest:
-                self._claims[key] = rest if len(rest) > 1 else rest[0].alone
-            else:
+            present = self._claims.get(key)
+            if isinstance(present, list):
+                place, there = _find(present, claim)
+                if there:
+                    self._before.setdefault(key, present[0])
+                    del present[place]
+                    if len(present) == 1:
+                        self._claims[key] = present[0].alone
+            elif present is claim.alone:
+                self._before.setdefault(key, claim)
                 del self._claims[key]
 
     def winner(self, key: PolicyKey) -> RuleText | None:
@@ -106,3 +112,13 @@ class MapState:
 
     def __len__(self) -> int:
         return len(self._claims)
+
+
+def _find(claims: list[Claim], claim: Claim) -> tuple[int, bool]:
+    """Where a claim stands or would stand. The old and the new version of a rule may be equal in order for a while."""
+    place = bisect_left(claims, claim)
+    while place < len(claims) and not claim < claims[place]:
+        if claims[place] is claim:
+            return place, True
+        place += 1
+    return place, False
