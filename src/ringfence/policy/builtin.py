@@ -26,8 +26,9 @@ class Settings:
     """What a host decides for itself.
 
     `allow_localhost`: `policy` and `auto` let CiliumNetworkPolicy judge the node as the peer `host`, `always` lets it
-    through to its own workloads unless a rule denies it; NetworkPolicy lets it through by itself. `enforcement` `always` isolates workloads that no policy selects. `workload_prefixes`
-    are addresses of workloads somewhere; one that is not known is `unmanaged` and not the world's.
+    through to its own workloads unless a rule denies it; NetworkPolicy lets it through by itself. `enforcement`
+    `always` isolates workloads that no policy selects. `workload_prefixes` are addresses of workloads somewhere; one
+    that is not known is `unmanaged` and not the world's.
     """
 
     allow_localhost: Literal["auto", "always", "policy"] = "auto"
