@@ -41,7 +41,8 @@ class Agent:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._serves = threading.Event()
+        self._heard = threading.Event()
+        self._serves = False
 
     @property
     def socket(self) -> str:
@@ -56,11 +57,12 @@ class Agent:
     def start(self, command: Sequence[str] | None = None) -> None:
         """Start it, and return once it serves."""
         self.process = self.spawn(command or self.command())
-        self._serves.clear()
+        self._heard.clear()
+        self._serves = False
         self._listener = threading.Thread(target=self._listen, args=(self.process.stderr,))
         self._listener.start()
-        self._serves.wait(timeout=30)
-        assert self.process.poll() is None, "the agent did not start:\n" + "".join(self.said)
+        assert self._heard.wait(timeout=30)
+        assert self._serves, "the agent did not start:\n" + "".join(self.said)
 
     def spawn(self, command: Sequence[str]) -> subprocess.Popen[str]:
         """A process inside the node, with what it says on a pipe and what it prints in a file."""
@@ -85,8 +87,9 @@ class Agent:
             for line in stderr:
                 self.said.append(line)
                 if "serving" in line:
-                    self._serves.set()
-        self._serves.set()
+                    self._serves = True
+                    self._heard.set()
+        self._heard.set()
 
     def client(self) -> Client:
         """A client of it."""

@@ -31,6 +31,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        #: Whether there was none before: whatever the kernel holds, nobody knows why.
+        self.fresh = not path.exists()
         self._live: dict[Item, str] = {}
         self._live_bytes = 0
         self._undo: dict[Item, str | None] = {}

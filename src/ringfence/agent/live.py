@@ -77,6 +77,8 @@ class LiveKernel:
         attach.detach(ifindex, self._directory)
 
     def hook(self, ifindex: int) -> Hook:
+        if not ifindex:
+            return Hook("none", programs_ok=False)
         found = {str(each.mechanism) for each in attach.query(ifindex)}
         return Hook("+".join(sorted(found)) or "none", attach.programs_ok(self._loaded, ifindex))
 

@@ -8,6 +8,7 @@ Stopping ends the process only: the programs stay on their interfaces and go on 
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import signal
 import sys
@@ -103,6 +104,8 @@ class _Agent:
         namespaces.read(self.journal)
         await self._restore(changes, files, wiring)
         await self._clear_leftovers(engine, wiring)
+        # What is there now is there to stay: the collector need not look at it each time.
+        gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
         parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
@@ -129,6 +132,10 @@ class _Agent:
         for row in rows - {endpoint.row for endpoint in engine.endpoints}:
             self.kernel.write(ClearEndpoint(row))
         strangers = interfaces - {endpoint.workload.ifindex for endpoint in engine.endpoints}
+        if strangers and self.journal.fresh:
+            # Whoever lost the state did not ask for open interfaces: what is hooked drops everything until it is known.
+            _log.warning("interfaces_of_unknown_endpoints_stay_closed", ifindexes=sorted(strangers))
+            return
         await wiring.start([Detach(0, ifindex) for ifindex in sorted(strangers)])
 
     def _remembered(self, files: PolicyFiles) -> Restored:

@@ -15,6 +15,11 @@ from tests.unit.engine.script import WEB
 from tests.unit.flow.batch import event
 
 BROKEN = WEB.replace("endpointSelector", "endpointSelecter").replace('"80"', '"99999"')
+NAMESPACE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: default, labels: {team: blue}}
+"""
 WEB_UID = "CiliumNetworkPolicy/default/web"
 
 
@@ -90,6 +95,15 @@ def test_policy_is_applied_shown_and_deleted(client: Client) -> None:
     assert entry["peer_labels"][0] == "k8s:app=client"
     assert client.delete_policies([WEB_UID])["applied"] == [WEB_UID]
     assert client.policies() == []
+
+
+def test_labels_of_a_namespace_come_with_its_manifest(client: Client) -> None:
+    """A Namespace among the applied files gives its labels to the workloads in it, present and to come."""
+    add(client, "web", 1, "app=web")
+    client.apply_policies([("ns.yaml", NAMESPACE)])
+    add(client, "client", 2, "app=client")
+    wanted = "k8s:io.cilium.k8s.namespace.labels.team=blue"
+    assert all(wanted in endpoint["labels"] for endpoint in client.endpoints())
 
 
 def test_bad_input_names_every_place(agent: Running, client: Client) -> None:
