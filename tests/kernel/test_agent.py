@@ -160,6 +160,19 @@ class _raw_sender:  # noqa: N801 - used as a function that leaves something to c
         self._socket.close()
 
 
+def test_clsact_enforces_as_tcx_does(agent: Agent, client: Workload, server: Workload) -> None:
+    """Where tcx is missing the programs are held by clsact, and judge the same."""
+    agent.start(agent.command("--mechanism", "clsact"))
+    agent.add(client, "client", "app=client")
+    agent.add(server, "server", "app=server")
+    agent.apply("allow.yaml", ALLOW)
+    assert answers(client, server, 7777)
+    assert not answers(client, server, 7778)
+    with agent.client() as api:
+        attached = api.status()["attach"]
+    assert [("clsact", True)] * 2 == [(each["mechanism"], each["programs_ok"]) for each in attached]
+
+
 def test_dry_run_prints_and_touches_nothing(agent: Agent, client: Workload, node: Node) -> None:
     """A dry run tells the commands in order and leaves kernel and state as they are."""
     agent.start(agent.command("--dry-run"))

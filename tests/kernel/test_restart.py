@@ -11,7 +11,7 @@ from ringfence.datapath import attach
 from ringfence.datapath.loader import PIN_ROOT, object_bytes
 from ringfence.datapath.netlink import ask
 from tests.kernel.agents import Agent, Datagrams, policy
-from tests.kernel.world import Node, Workload, owned_name
+from tests.kernel.world import Node, Workload, answers, owned_name
 
 AddWorkload = Callable[[str, str, str], Workload]
 ALLOWED, DENIED = 7001, 7002
@@ -117,6 +117,31 @@ def test_interface_that_went_meanwhile(agent: Agent) -> None:
     agent.start()
     with agent.client() as api:
         assert ["disconnected", "ready"] == [endpoint["state"] for endpoint in api.endpoints()]
+
+
+def test_without_its_memory_it_stays_closed(agent: Agent) -> None:
+    """An agent that finds hooked interfaces and no state opens none of them; endpoints put again are let through."""
+    agent.end(signal.SIGKILL)
+    (agent.directory / "state" / "journal.jsonl").unlink()
+    agent.start()
+    client, server = (agent.node.workloads[name] for name in ("client", "server"))
+    assert [2, 2] == [len(found) for found in programs(agent)]
+    assert not answers(client, server)
+    for name in ("client", "server"):
+        agent.add(agent.node.workloads[name], name, f"app={name}")
+    assert answers(client, server)
+
+
+def test_killed_between_commit_and_unhooking(agent: Agent) -> None:
+    """Interfaces that are hooked for nobody any more are unhooked by the next agent, and their rows emptied."""
+    agent.end(signal.SIGKILL)
+    journal = agent.directory / "state" / "journal.jsonl"
+    with journal.open("a") as file:
+        file.write('[["endpoint","1",null]]\n')
+    agent.start()
+    assert [0, 2] == [len(found) for found in programs(agent)]
+    with agent.pinned("interfaces") as interfaces:
+        assert 1 == len(interfaces.dump()[0])
 
 
 def test_upgrade_under_traffic(agent: Agent, tmp_path: Path) -> None:
