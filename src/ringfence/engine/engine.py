@@ -13,7 +13,7 @@ and changes nothing; when a commit has failed, `undo` takes back what led to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -186,11 +186,13 @@ class Engine:
         old = self.endpoints.get(workload.name)
         row = self.endpoints.row_for(workload.name)
         labels, addresses = workload.labels, workload.addresses
+        self._divide(addresses, taking=True)
         if old is None:
             identity = self.state.add_endpoint(labels, addresses)
         else:
             identity = self.state.move_endpoint(old.identity, old.workload.addresses, labels, addresses)
         self._put(old, Endpoint(row, identity, workload))
+        self._divide(old.workload.addresses if old else ())
         return [EndpointAdded(old.workload) if old else EndpointRemoved(workload.name)]
 
     def _put(self, old: Endpoint | None, new: Endpoint) -> None:
@@ -222,6 +224,7 @@ class Engine:
         workload, row = endpoint.workload, endpoint.row
         self.state.remove_endpoint(endpoint.identity, workload.addresses)
         self.endpoints.remove(event.name)
+        self._divide(workload.addresses)
         self.actual.doubt(prefixes=endpoint.networks)
         self._remember[memory.ENDPOINT, str(row)] = None
         self._after.append(ClearEndpoint(row))
@@ -251,11 +254,19 @@ class Engine:
         self.actual.doubt([key])
 
     def _set_nodes(self, event: NodeAddresses) -> list[Event]:
-        """An address that is an endpoint's is not the node's, whatever a route or interface says."""
         before, self._nodes = self._nodes, event
-        taken = {address for endpoint in self.endpoints for address in endpoint.workload.addresses}
-        self.state.set_nodes(event.addresses - taken)
+        self._divide(before.addresses | event.addresses, always=True)
         return [before]
+
+    def _divide(self, addresses: Iterable[Address], *, taking: bool = False, always: bool = False) -> None:
+        """An address that is an endpoint's is not the node's, whatever a route or interface says.
+
+        To be called before an endpoint takes addresses and after some may have become free.
+        """
+        changed = set(addresses)
+        if always or changed & self.nodes:
+            taken = {address for endpoint in self.endpoints for address in endpoint.workload.addresses}
+            self.state.set_nodes(self.nodes - taken - (changed if taking else set()))
 
     def _take_together(self, event: Together) -> list[Event]:
         inverses: list[Event] = []
