@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.abi import Reason, Verdict
+from ringfence.abi import Reason
 from ringfence.errors import RingfenceError
 from ringfence.labels import Labels, workload_labels
 from ringfence.policy.evaluate import Oracle
@@ -158,6 +158,7 @@ def check_told(ledger: Ledger) -> None:
     oracle = {number: judgement(number) for number in range(len(VERDICTS))}
     told = [flow for flow in ledger.flows if flow["revision"] in ledger.states]
     assert len({flow["revision"] for flow in told}) > KILLS * COMMITS_A_LIFE / 4
+    assert {"allow", "deny"} == {flow["verdict"] for flow in told}
     for flow in told:
         expected = oracle[ledger.states[flow["revision"]]]
         assert expected.verdict.name.lower() == flow["verdict"]
@@ -170,8 +171,7 @@ def check_raw(ledger: Ledger, rules: dict[int, RuleText]) -> None:
     """Verdict and both rules of every event left in the ring, against the oracle of its revision's state."""
     oracle = {number: judgement(number) for number in range(len(VERDICTS))}
     judged = [event for event in ledger.events if event["revision"] in ledger.states]
-    assert len(judged) > 100
-    assert {Verdict.ALLOW, Verdict.DENY} == {Verdict(int(event["verdict"])) for event in judged}
+    assert judged
     for event in judged:
         expected = oracle[ledger.states[int(event["revision"])]]
         assert Reason(int(event["reason"])) is not Reason.NO_VERDICT
