@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ringfence.abi import Aggregation
+from ringfence.datapath.judge import JudgingKernel
 from ringfence.datapath.loader import LoadedObject, load
 from ringfence.datapath.syscall import BpfMap
 from tests.bpf.host import Host
@@ -31,6 +32,13 @@ def verified() -> Iterator[LoadedObject]:
     """One object for all tests: the verifier takes half a second for it."""
     with load({}, SMALL) as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def judging() -> Iterator[JudgingKernel]:
+    """One object that is taken from world to world by ordinary commits."""
+    with JudgingKernel() as kernel:
+        yield kernel
 
 
 @pytest.fixture

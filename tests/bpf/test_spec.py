@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from ringfence.datapath.judge import KernelJudge
+from ringfence.datapath.judge import JudgingKernel, KernelJudge
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.test import run_tests
 
@@ -16,11 +15,10 @@ FILES = sorted([*(ROOT / "tests" / "spec").glob("*.yaml"), *(ROOT / "examples").
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_kernel_judges_as_the_author_says(path: Path) -> None:
-    """Each case has the verdict, and the deciding policy, that its file states."""
+def test_the_kernel_judges_as_the_author_says(path: Path, judging: JudgingKernel) -> None:
+    """Each case has the verdict, and the deciding policy, that its file states, whatever was judged before."""
     parsed = parse_documents([Source(path.name, path.read_text())])
-    with ExitStack() as stack:
-        report = run_tests(parsed, lambda compiled: stack.enter_context(KernelJudge(compiled)))
+    report = run_tests(parsed, lambda compiled: KernelJudge(compiled, judging))
     assert [str(failure.to_dict()) for failure in report.failed] == []
 
 
