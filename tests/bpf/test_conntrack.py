@@ -10,7 +10,7 @@ from scapy.packet import Packet
 
 from ringfence.abi import CtFlag, CtState, CtStatus, Direction, Reason, Verdict
 from ringfence.datapath.loader import load
-from ringfence.engine.commands import Peer
+from ringfence.engine.commands import Peer, RuleRow
 from ringfence.policy.mapstate import PolicyKey
 from tests.bpf.conftest import BACKEND, FRONTEND, SMALL, WORLD
 from tests.bpf.host import Host, key
@@ -433,6 +433,20 @@ def test_an_entry_counts_both_directions(host: Host, net: Network) -> None:
     assert entry["bytes"].tolist() == [2 * length, 2 * length]
     assert entry["tcp_flags"].tolist() == [0x12, 0x12]
     assert entry["state"] == CtState.REPLIED
+
+
+def test_an_entry_that_other_rules_allow_keeps_its_history(open_to_client: Host, net: Network) -> None:
+    """A connection that is judged again by another entry is the same connection: its counts, flags and state stay."""
+    opened(open_to_client, net)
+    created = open_to_client.connection(net.family)["created"]
+    open_to_client.deny(TO_SERVER)
+    broad = key(BACKEND, Direction.INGRESS, FRONTEND)
+    open_to_client.enter(broad, RuleRow(9, Verdict.ALLOW, Reason.FORWARDED))
+    assert open_to_client.sends("backend", tcp_reply(net.backend, net.frontend, "A")).passed
+    entry = open_to_client.connection(net.family)
+    assert entry["ingress_record"] == open_to_client.committer.policy.row_of[broad]
+    assert (entry["packets"].tolist(), entry["tcp_flags"].tolist()) == ([2, 2], [0x12, 0x12])
+    assert (entry["created"], entry["state"]) == (created, CtState.REPLIED)
 
 
 def test_a_packet_of_a_connection_at_a_third_interface_is_spoofed(host: Host, net: Network) -> None:

@@ -121,6 +121,20 @@ def test_an_error_is_for_the_sender_of_what_it_quotes(host: Host, net: Network) 
     assert outcome.reason == Reason.POLICY_DENIED
 
 
+def test_an_error_about_one_cannot_be_sent_to_another(host: Host, net: Network) -> None:
+    """What a server complains of to its client it cannot send to a third, nor a router to whom it does not concern."""
+    host.add("stranger", STRANGER, net.stranger)
+    host.isolate("stranger", Direction.INGRESS)
+    request = tcp(net.frontend, net.backend)
+    host.sends("frontend", request)
+    assert host.sends("backend", unreachable(net.backend, net.stranger, request)).status == CtStatus.NEW
+    host.allow(key(FRONTEND, Direction.EGRESS, 2))
+    to_world = tcp(net.frontend, net.outside)
+    assert host.sends("frontend", to_world).passed
+    outcome = host.gets("stranger", unreachable(net.outside, net.stranger, to_world))
+    assert (outcome.reason, outcome.status) == (Reason.POLICY_DENIED, CtStatus.NEW)
+
+
 def test_a_router_outside_may_report_about_a_connection(host: Host, net: Network) -> None:
     """Any router on the way may answer what an endpoint sent to the world; not what it did not send."""
     host.allow(key(FRONTEND, Direction.EGRESS, 2, protocol=6, port=SERVER_PORT))
