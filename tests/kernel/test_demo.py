@@ -72,6 +72,14 @@ def test_interrupted_while_it_starts_it_leaves_nothing() -> None:
     assert demo.returncode == 130
 
 
+def test_a_second_demo_does_not_clear_the_first_away() -> None:
+    """While a demo runs, another of its name is refused with one line."""
+    with laboratory.alone(INSTANCE):
+        second = subprocess.run(DEMO, capture_output=True, text=True, check=False)
+    assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
+    assert "in use" in second.stderr
+
+
 def test_the_files_of_the_demo_are_in_the_package() -> None:
     """The demo's manifests travel with the package."""
     files = Path(laboratory.__file__).with_name("demo_files")

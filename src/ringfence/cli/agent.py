@@ -14,7 +14,11 @@ from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
 
 @click.command()
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps what to restore.")
-@click.option("--dry-run", is_flag=True, help="Print the kernel commands instead of carrying them out; needs no root.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the kernel commands instead of carrying them out; answers on dry-run.sock beside the usual socket.",
+)
 @click.option(
     "--mechanism",
     type=click.Choice(["auto", "tcx", "clsact"]),

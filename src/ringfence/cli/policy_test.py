@@ -49,8 +49,10 @@ def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: 
 
 def _by_the_kernel(world: Parsed) -> Report:
     # It needs Linux, libbpf and root; the other judges run anywhere.
+    from ringfence.datapath import features  # noqa: PLC0415
     from ringfence.datapath.judge import KernelJudge  # noqa: PLC0415
 
+    features.require()
     with ExitStack() as stack:
         return run_tests(world, lambda compiled: stack.enter_context(KernelJudge(compiled)))
 

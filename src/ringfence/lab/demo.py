@@ -120,6 +120,11 @@ class Demo:
 def running(instance: str, say: Say) -> Iterator[Demo]:
     """Bring the demo's lab up and its traffic on, and take all of it down at the end, whatever happened."""
     laid_out = plan(instance, [_source("workloads.yaml")])
+    with laboratory.alone(instance):
+        yield from _running(instance, laid_out, say)
+
+
+def _running(instance: str, laid_out: Plan, say: Say) -> Iterator[Demo]:
     laboratory.up(laid_out, [_source(name) for name in POLICIES], say)
     try:
         demo = Demo(instance, laid_out)

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -37,8 +38,6 @@ def up(plan: Plan, sources: Sequence[tuple[str, str]], say: Say) -> None:
 
     Policies are in force before the first endpoint is there. If anything fails, all of it is taken down again.
     """
-    if os.geteuid() != 0:
-        raise Unavailable("a lab needs root, for network namespaces and BPF; run it with sudo")
     down(plan.instance)
     processes.directory(plan.instance).mkdir(parents=True)
     _manifests(plan.instance).write_text(json.dumps(sources))
@@ -56,7 +55,9 @@ def up(plan: Plan, sources: Sequence[tuple[str, str]], say: Say) -> None:
 
 
 def down(instance: str) -> bool:
-    """Take a lab down; tells whether there was anything of it."""
+    """Take a lab down; tells whether there was anything of it. Unavailable without root."""
+    if os.geteuid() != 0:
+        raise Unavailable("a lab needs root, for network namespaces and BPF; run it with sudo")
     found = _leftovers(instance)
     processes.stop(instance, "agent")
     processes.stop(instance, "servers")
@@ -73,6 +74,20 @@ def manifests(instance: str) -> list[tuple[str, str]]:
         return [(name, text) for name, text in json.loads(_manifests(instance).read_text())]
     except FileNotFoundError as error:
         raise NotFound(f"there is no lab {instance}; bring one up with: ringfence lab up FILE...") from error
+
+
+@contextmanager
+def alone(instance: str) -> Iterator[None]:
+    """Keep a lab to oneself: whoever else asks for it is refused, and does not clear it away as left over."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        try:
+            # An abstract address is a lock that leaves no file behind and ends with its process.
+            lock.bind(f"\0ringfence-lab-{instance}")
+        except OSError as error:
+            raise RingfenceError(
+                f"the lab {instance} is in use by another process; take another --instance"
+            ) from error
+        yield
 
 
 def start_agent(plan: Plan) -> None:

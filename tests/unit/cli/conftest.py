@@ -35,7 +35,7 @@ class Answers:
     def __init__(self) -> None:
         self.changes: list[tuple[str, Any]] = []
 
-    def status(self) -> shapes.Status:
+    async def status(self) -> shapes.Status:
         return {
             "revision": 7,
             "instance": "test",
@@ -142,7 +142,7 @@ class Answers:
             raise NotFound(f"there is no policy {uid}")
         return {**self.policies()[0], "text": "kind: CiliumNetworkPolicy\n"}
 
-    def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
         allow: shapes.EntryShape = {
             "direction": "ingress",
             "subject": 67890,
@@ -196,7 +196,7 @@ class Answers:
             {"prefix": "10.0.0.1/32", "identity": 67890, "labels": BACKEND, "prefix_class": 0, "endpoint": "backend"}
         ]
 
-    def connections(self) -> list[shapes.ConnectionShape]:
+    async def connections(self) -> list[shapes.ConnectionShape]:
         return [
             {
                 "protocol": 6,
@@ -221,16 +221,16 @@ class Answers:
             }
         ]
 
-    def flush_connections(self) -> shapes.Flushed:
+    async def flush_connections(self) -> shapes.Flushed:
         return {"flushed": 1}
 
-    def maps(self) -> list[shapes.MapShape]:
+    async def maps(self) -> list[shapes.MapShape]:
         return [
             {"name": "policy", "type": "hash", "entries": 2, "max_entries": 10, "key_bytes": 16, "value_bytes": 4},
             {"name": "events", "type": "ringbuf", "entries": None, "max_entries": 9, "key_bytes": 0, "value_bytes": 0},
         ]
 
-    def map(self, name: str) -> shapes.MapDump:
+    async def map(self, name: str) -> shapes.MapDump:
         if name != "policy":
             raise NotFound(f"there is no map {name}")
         return {
