@@ -2,6 +2,10 @@
 
 A label is `source:key=value`; its source says who gave it (`k8s`, `reserved`, `cidr`, ...), so that a workload cannot
 take a label that only the system gives. A set of labels is what gets an identity.
+
+The named ports of a workload stand among its labels, under a source of their own: rules that speak of a port by name
+tell workloads apart by them, so they are part of the identity. People are not shown them, and no selector that is
+written means them.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ NAMESPACE_LABELS: Final = "io.cilium.k8s.namespace.labels."
 #: A namespace label that Kubernetes sets itself to the namespace's name; selectors read it as NAMESPACE_KEY.
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 DEFAULT_NAMESPACE: Final = "default"
+#: Labels of this source are named ports: the key is name/PROTOCOL, the value the numbers, separated by commas.
+PORT_SOURCE: Final = "named-port"
 
 
 class Label(NamedTuple):
@@ -41,15 +47,19 @@ def parse_label(text: str, default_source: str = "k8s") -> Label:
 class Labels:
     """A set of labels: immutable, sorted, hashable, with at most one value for a source and key."""
 
-    __slots__ = ("_by_key", "_hash", "_labels")
+    __slots__ = ("_by_key", "_hash", "_labels", "_ports")
 
     def __init__(self, labels: Iterable[Label] = ()) -> None:
         unique = {(label.source, label.key): label for label in labels}
         self._labels = tuple(sorted(unique.values()))
         self._hash = hash(self._labels)
         self._by_key: dict[str, tuple[Label, ...]] = {}
+        self._ports: tuple[Label, ...] = ()
         for label in self._labels:
-            self._by_key[label.key] = (*self._by_key.get(label.key, ()), label)
+            if label.source == PORT_SOURCE:
+                self._ports = (*self._ports, label)
+            else:
+                self._by_key[label.key] = (*self._by_key.get(label.key, ()), label)
 
     @classmethod
     def parse(cls, texts: Iterable[str], default_source: str = "k8s") -> Labels:
@@ -67,7 +77,17 @@ class Labels:
     def namespace(self) -> str | None:
         return next((label.value for label in self.with_key(NAMESPACE_KEY) if label.source == "k8s"), None)
 
+    @property
+    def ports(self) -> tuple[Label, ...]:
+        """The named ports."""
+        return self._ports
+
     def texts(self) -> list[str]:
+        """The labels as people see them: without the named ports."""
+        return [str(label) for label in self._labels if label.source != PORT_SOURCE]
+
+    def stored(self) -> list[str]:
+        """All of them, as `parse` reads them back."""
         return [str(label) for label in self._labels]
 
     def __or__(self, other: Iterable[Label]) -> Labels:
@@ -95,7 +115,15 @@ class Labels:
         return " ".join(self.texts())
 
     def __repr__(self) -> str:
-        return f"Labels({str(self)!r})"
+        return f"Labels({' '.join(self.stored())!r})"
+
+
+def port_labels(ports: Iterable[tuple[str, str, int]]) -> list[Label]:
+    """The labels of named ports, each a name, a protocol's name and a number. One name may stand for several numbers."""
+    numbers: dict[str, set[int]] = {}
+    for name, protocol, number in ports:
+        numbers.setdefault(f"{name}/{protocol}", set()).add(number)
+    return [Label(PORT_SOURCE, key, ",".join(map(str, sorted(found)))) for key, found in numbers.items()]
 
 
 def workload_labels(

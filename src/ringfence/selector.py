@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from ringfence.labels import NAMESPACE_KEY, NAMESPACE_LABELS, Label, Labels
+from ringfence.labels import NAMESPACE_KEY, NAMESPACE_LABELS, PORT_SOURCE, Label, Labels
 
 ANY_SOURCE: Final = "any"
 CIDR_SOURCE: Final = "cidr"
@@ -57,6 +57,8 @@ class Requirement:
         """The labels that this requirement's key stands for."""
         if self.source == CIDR_SOURCE:
             return [label for label in labels.from_source(CIDR_SOURCE) if _inside(label.key, self.key)]
+        if self.source == PORT_SOURCE:
+            return [label for label in labels.ports if label.key == self.key]
         return [label for label in labels.with_key(self.key) if self.source in (ANY_SOURCE, label.source)]
 
     @property

@@ -161,7 +161,7 @@ class Engine:
         self.actual.doubt(changes.policy, changes.peers)
         for number, labels in changes.identities.items():
             self.known.identity(number, labels)
-            self._remember[memory.IDENTITY, str(number)] = labels.texts() if labels is not None else None
+            self._remember[memory.IDENTITY, str(number)] = labels.stored() if labels is not None else None
 
     def _peer(self, network: Network) -> Peer | None:
         known = self.state.ipcache.get(network)

@@ -49,7 +49,7 @@ def write_workload(workload: Workload) -> dict[str, object]:
     """A workload's fields by name."""
     return {
         "name": workload.name,
-        "labels": workload.labels.texts(),
+        "labels": workload.labels.stored(),
         "addresses": [str(address) for address in workload.addresses],
         "ifindex": workload.ifindex,
         "mac": workload.mac.hex(),

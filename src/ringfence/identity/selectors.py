@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import TypeVar
 
-from ringfence.labels import Labels
+from ringfence.labels import PORT_SOURCE, Label, Labels
 from ringfence.selector import ANY_SOURCE, CIDR_SOURCE, Operator, Requirement, Selector
 
 Key = TypeVar("Key", bound=tuple[str, ...])
@@ -28,13 +28,13 @@ class LabelIndex:
     def add(self, number: int, labels: Labels) -> None:
         self._labels[number] = labels
         for label in labels:
-            for source in (label.source, ANY_SOURCE):
+            for source in _sources(label):
                 self._with_value.setdefault((source, label.key, label.value), set()).add(number)
                 self._with_key.setdefault((source, label.key), set()).add(number)
 
     def remove(self, number: int) -> None:
         for label in self._labels.pop(number):
-            for source in (label.source, ANY_SOURCE):
+            for source in _sources(label):
                 _discard(self._with_value, (source, label.key, label.value), number)
                 _discard(self._with_key, (source, label.key), number)
 
@@ -147,6 +147,11 @@ class SelectorCache:
             return [self._general]
         narrowest = max(needing, key=_narrowness)
         return [self._by_value.setdefault((narrowest.key, value), {}) for value in narrowest.values]
+
+
+def _sources(label: Label) -> tuple[str, ...]:
+    """The sources under which a label is found: its own and any. A named port is none of those that `any` means."""
+    return (label.source,) if label.source == PORT_SOURCE else (label.source, ANY_SOURCE)
 
 
 def _narrowness(requirement: Requirement) -> tuple[bool, int]:
