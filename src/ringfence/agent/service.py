@@ -175,7 +175,7 @@ class Service:
 
     async def delete_policies(self, uids: list[str]) -> shapes.Applied:
         start = monotonic()
-        wanted = list(dict.fromkeys(uids))
+        wanted = list(dict.fromkeys(self._engine.state.policies.find(uid).uid for uid in uids))
         revision = await self._change(PoliciesDeleted(tuple(wanted)), self._.files.deleted(wanted))
         milliseconds = round((monotonic() - start) * 1000, 3)
         return {"revision": revision, "applied": wanted, "warnings": [], "milliseconds": milliseconds}
@@ -184,10 +184,7 @@ class Service:
         return [views.policy(found) for found in sorted(self._engine.state.policies, key=lambda policy: policy.uid)]
 
     def policy(self, uid: str) -> shapes.PolicyShape:
-        found = self._engine.state.policies.get(uid)
-        if found is None:
-            raise NotFound(f"no policy {uid} is applied")
-        return views.policy(found, text=True)
+        return views.policy(self._engine.state.policies.find(uid), text=True)
 
     async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
         hits = await asyncio.to_thread(self._.kernel.hits)

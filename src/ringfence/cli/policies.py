@@ -34,7 +34,7 @@ def apply(session: Session, paths: tuple[str, ...], output: str) -> None:
 
 
 @click.command()
-@click.argument("uids", nargs=-1, required=True, metavar="KIND/NAMESPACE/NAME...")
+@click.argument("uids", nargs=-1, required=True, metavar="[[KIND/]NAMESPACE/]NAME...")
 @output_option()
 @pass_session
 def delete(session: Session, uids: tuple[str, ...], output: str) -> None:
@@ -59,7 +59,7 @@ def list_policies(session: Session, output: str) -> None:
 
 
 @click.command()
-@click.argument("uid", metavar="KIND/NAMESPACE/NAME")
+@click.argument("uid", metavar="[[KIND/]NAMESPACE/]NAME")
 @output_option()
 @pass_session
 def get(session: Session, uid: str, output: str) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ringfence.errors import NotFound
+from ringfence.errors import BadInput, NotFound
 from ringfence.policy.rule import Policy, Rule
 
 
@@ -42,6 +42,18 @@ class Repository:
     def get(self, uid: str) -> Policy | None:
         return self._policies.get(uid)
 
+    def find(self, name: str) -> Policy:
+        """The one policy that a person calls so: by its name, namespace/name or kind/namespace/name.
+
+        Raises NotFound, and BadInput where several are called so.
+        """
+        found = [policy for policy in self._policies.values() if is_called(policy.uid, name)]
+        if not found:
+            raise NotFound(f"no policy {name} is applied; `ringfence policy list` shows those that are")
+        if len(found) > 1:
+            raise BadInput(f"{name} may be any of {', '.join(policy.uid for policy in found)}: say which")
+        return found[0]
+
     def rules(self) -> list[Rule]:
         """All rules in the order in which they are judged: tier, priority, order, then as written."""
         rules = [rule for policy in self._policies.values() for rule in policy.rules]
@@ -55,6 +67,12 @@ class Repository:
 
     def __len__(self) -> int:
         return len(self._policies)
+
+
+def is_called(uid: str, name: str) -> bool:
+    """Whether a person who says `name` may mean the policy `uid`."""
+    parts = name.split("/")
+    return uid.split("/")[-len(parts) :] == parts
 
 
 def _delta(before: tuple[Rule, ...], after: tuple[Rule, ...]) -> RuleDelta:

@@ -22,6 +22,7 @@ from ringfence.policy.explain import explain
 from ringfence.policy.lookup import Lookup
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.parse import Parsed
+from ringfence.policy.repository import is_called
 from ringfence.policy.state import PolicyState
 from ringfence.policy.world import DEFAULT_SETTINGS, Actor, World, build_world
 from ringfence.traffic import Traffic, last_port
@@ -199,10 +200,7 @@ def decided_by(judgement: Judgement, policy: str) -> bool:
 
     A policy is named by its name, namespace/name, or kind/namespace/name.
     """
-    parts = policy.split("/")
-    return any(
-        text.policy.split("/")[-len(parts) :] == parts for decision in judgement.decisions for text in decision.tied
-    )
+    return any(is_called(text.policy, policy) for decision in judgement.decisions for text in decision.tied)
 
 
 def _run(world: World, judge: Judge, oracle: Oracle, case: Case) -> Failure | None:
