@@ -52,7 +52,10 @@ class Made:
 class Changes:
     """Takes requests, commits, answers."""
 
-    def __init__(self, engine: Engine, kernel: Kernel, journal: Journal, wiring: Wiring) -> None:
+    def __init__(
+        self, engine: Engine, kernel: Kernel, journal: Journal, wiring: Wiring, window: float = WINDOW_SECONDS
+    ) -> None:
+        self._window = window
         self._engine = engine
         self._kernel = kernel
         self._journal = journal
@@ -82,7 +85,7 @@ class Changes:
     def _flush(self) -> None:
         requests, self._waiting = self._waiting, []
         self._serve(requests)
-        self._open_at = monotonic() + WINDOW_SECONDS
+        self._open_at = monotonic() + self._window
 
     def _serve(self, requests: list[_Request]) -> None:
         taken = [request for request in requests if self._take(request)]
