@@ -13,7 +13,8 @@ from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.policy.state import PolicyState
 from ringfence.verdict import RuleText
-from tests.sequences.worlds import APPS, NAMESPACES, parsed, policy_sets
+from tests.generated.pieces import APPS, NAMESPACES
+from tests.generated.worlds import parsed, policy_sets
 
 Step = tuple[str, Any]
 LABELS = [

@@ -1,0 +1,111 @@
+"""Generated CiliumNetworkPolicies and CiliumClusterwideNetworkPolicies."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from tests.generated.pieces import (
+    APPS,
+    ENVIRONMENTS,
+    NAMESPACES,
+    PREFIXES,
+    TIERS,
+    Json,
+    blocks,
+    expressions,
+    few,
+    subset,
+)
+
+ENTITIES = (
+    "all", "world", "world-ipv4", "world-ipv6", "cluster", "host", "init", "unmanaged", "remote-node", "ingress",
+    "health", "kube-apiserver", "none",
+)  # fmt: skip
+_LABELS = {
+    "app": APPS,
+    "k8s:tier": TIERS,
+    "any:app": APPS,
+    "k8s:io.kubernetes.pod.namespace": NAMESPACES,
+    "k8s:io.cilium.k8s.namespace.labels.env": ENVIRONMENTS,
+}
+_KEYS = {"reserved:host": (), "reserved:world": (), "reserved:world-ipv4": (), "cidr:10.9.0.0/16": (), "tier": ()}
+_PORTS: tuple[Json, ...] = (
+    {"port": "80", "protocol": "TCP"},
+    {"port": "80"},
+    {"port": "80", "protocol": "ANY"},
+    {"port": "53", "protocol": "UDP"},
+    {"port": "0", "protocol": "TCP"},
+    {"port": "0"},
+    {"port": "70", "endPort": 90, "protocol": "TCP"},
+    {"port": "81", "endPort": 65535},
+    {"port": "1", "endPort": 65535, "protocol": "UDP"},
+    {"port": "8000", "endPort": 8191, "protocol": "TCP"},
+    {"port": "9", "protocol": "SCTP"},
+)
+_ICMP_TYPES: tuple[Json, ...] = (
+    {"type": 8},
+    {"type": "EchoReply"},
+    {"type": 0, "family": "IPv4"},
+    {"family": "IPv6", "type": "EchoRequest"},
+    {"family": "IPv6", "type": 129},
+)
+
+
+def label_selectors() -> st.SearchStrategy[Json]:
+    """Selectors over labels of every source."""
+    presence = st.builds(
+        lambda key, operator: {"key": key, "operator": operator},
+        st.sampled_from(sorted(_KEYS)),
+        st.sampled_from(("Exists", "DoesNotExist")),
+    )
+    return st.fixed_dictionaries(
+        {},
+        optional={"matchLabels": subset(**_LABELS), "matchExpressions": few(st.one_of(expressions(_LABELS), presence))},
+    )
+
+
+def peers(way: str) -> st.SearchStrategy[Json]:
+    """The peers of a rule: none said, or one of the ways to say them; an empty list says nobody."""
+    return st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({f"{way}Endpoints": few(label_selectors())}),
+        st.fixed_dictionaries({f"{way}CIDR": few(st.sampled_from(PREFIXES))}),
+        st.fixed_dictionaries({f"{way}CIDRSet": few(blocks())}),
+        st.fixed_dictionaries({f"{way}Entities": few(st.sampled_from(ENTITIES))}),
+    )
+
+
+def traffic() -> st.SearchStrategy[Json]:
+    """The ports or ICMP types of a rule, or none."""
+    return st.one_of(
+        st.just({}),
+        few(st.sampled_from(_PORTS), least=1).map(lambda ports: {"toPorts": [{"ports": ports}]}),
+        few(st.sampled_from(_ICMP_TYPES), least=1).map(lambda fields: {"icmps": [{"fields": fields}]}),
+    )
+
+
+def specs() -> st.SearchStrategy[Json]:
+    """The rules for the endpoints of one selector."""
+    ingress, egress = (few(st.builds(lambda who, what: who | what, peers(way), traffic())) for way in ("from", "to"))
+    isolation = st.fixed_dictionaries({}, optional={"ingress": st.booleans(), "egress": st.booleans()})
+    sides = {"ingress": ingress, "ingressDeny": ingress, "egress": egress, "egressDeny": egress}
+    some = st.lists(st.sampled_from(sorted(sides)), min_size=1, max_size=3, unique=True)
+    return some.flatmap(
+        lambda names: st.fixed_dictionaries(
+            {"endpointSelector": label_selectors(), **{name: sides[name] for name in names}},
+            optional={"enableDefaultDeny": isolation},
+        )
+    )
+
+
+def policies(name: str) -> st.SearchStrategy[Json]:
+    """A policy of either kind."""
+    clusterwide = {"kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": name}}
+    heads: list[Json] = [
+        {"kind": "CiliumNetworkPolicy", "metadata": {"name": name, "namespace": namespace}} for namespace in NAMESPACES
+    ]
+    return st.builds(
+        lambda head, specs: {"apiVersion": "cilium.io/v2", **head, "specs": specs},
+        st.sampled_from([*heads, clusterwide]),
+        few(specs(), least=1),
+    )
