@@ -12,6 +12,7 @@ from benchmarks.testruns import Timing
 ESTABLISHED_NS = 45.0
 REAL_PACKET_NS = 150.0
 FLIP_MS = 5.0
+FLIP_SHARE = 0.95
 PEER, STACK, AGAIN = "Ringfence, delivered to the peer", "Ringfence, left to the stack", "no policy, once more"
 
 
@@ -54,16 +55,15 @@ def _real_packets(standings: Mapping[str, Sequence[Standing]]) -> Iterator[Gate]
                 aim = f"real packets, one flow, {name}: within {REAL_PACKET_NS:.0f} ns of no program"
                 yield Gate(aim, f"{added:+.0f} ns", added <= REAL_PACKET_NS)
         elif "request-response" in measurement or "throughput" in measurement:
-            ratio, noise = found[PEER].ratio, found[AGAIN].ratio
             aim = f"{measurement}: at least as good as no policy"
-            yield Gate(aim, f"{ratio:.2f} of it (no policy against itself: {noise:.2f})", ratio >= 1)
+            yield Gate(aim, f"{found[PEER]} (no policy against itself: {found[AGAIN]})", found[PEER].ratio >= 1)
 
 
 def _flips(flips: Flips | None) -> Iterator[Gate]:
     if flips:
-        aim = f"a flipped rule judges within {FLIP_MS:.0f} ms of the call, through the whole agent"
+        aim = f"{FLIP_SHARE:.0%} of flipped rules judge within {FLIP_MS:.0f} ms of the call, through the whole agent"
         measured = (
             f"{flips.median:.1f} ms median, {flips.most:.1f} ms at most, "
             f"{flips.share_within(FLIP_MS):.0%} of {len(flips.milliseconds)} within"
         )
-        yield Gate(aim, measured, flips.median <= FLIP_MS)
+        yield Gate(aim, measured, flips.share_within(FLIP_MS) >= FLIP_SHARE)

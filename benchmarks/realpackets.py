@@ -58,6 +58,10 @@ class Standing:
     figure: float
     ratio: float
     difference: float
+    spread: float  # of the ratio, between the quartiles
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} ± {self.spread:.2f}"
 
 
 def _client(world: World, *arguments: str) -> list[float]:
@@ -157,5 +161,6 @@ def _turned(items: list[Item], by: int) -> list[Item]:
 def _standing(name: str, baseline: str, measurement: str, samples: Mapping[tuple[str, str], list[float]]) -> Standing:
     own, theirs = samples[measurement, name], samples[measurement, baseline]
     pairs = list(zip(own, theirs, strict=True))
-    ratio = median(one / other for one, other in pairs)
-    return Standing(name, median(own), ratio, median(one - other for one, other in pairs))
+    ratios = sorted(one / other for one, other in pairs)
+    spread = ratios[len(ratios) * 3 // 4] - ratios[len(ratios) // 4]
+    return Standing(name, median(own), median(ratios), median(one - other for one, other in pairs), spread)
