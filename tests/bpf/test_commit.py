@@ -13,7 +13,7 @@ import pytest
 
 from ringfence.abi import Direction, Reason, Tier, Verdict
 from ringfence.datapath import batch, commit, syscall
-from ringfence.datapath.addresses import Network
+from ringfence.datapath.addresses import Network, is_whole
 from ringfence.datapath.bpf import Command
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.loader import LoadedObject, load
@@ -54,10 +54,13 @@ class State(NamedTuple):
 
 
 def meant(loaded: LoadedObject, address: Any, revision: int) -> Peer:
-    """Who an address is at a revision, by what the kernel's tables hold."""
+    """Who an address is at a revision, by what the kernel's tables hold and as it looks there: the whole address, then
+    the longest prefix, and no other.
+    """
     table = PeerTable(loaded.maps)
     around = [each for each in table.row_of if each.version == address.version and address in each]
-    said = (table.read(each, revision) for each in sorted(around, key=lambda each: -each.prefixlen))
+    prefixes = sorted((each for each in around if not is_whole(each)), key=lambda each: each.prefixlen)
+    said = [table.read(each, revision) for each in [*filter(is_whole, around), *prefixes[-1:]]]
     return next((peer for peer in said if peer.identity), WORLD)
 
 

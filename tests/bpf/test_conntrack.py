@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from scapy.layers.inet import TCP
 from scapy.packet import Packet
@@ -107,6 +108,18 @@ def test_an_entry_says_who_talks_to_whom_and_by_what(open_to_client: Host, net: 
     assert int(entry["endpoints"]) & 0xFFFFFFFF == 2 << 16 | 1
     assert int(entry["verdict"]) >> 32 == open_to_client.committer.revision
     assert entry["created"] == entry["last_seen"]
+
+
+@pytest.mark.parametrize("word", ["verdict", "endpoints"])
+def test_an_entry_of_another_tuple_is_a_miss(open_to_client: Host, net: Network, word: str) -> None:
+    """An element that was recycled under a reader has another tuple's tag: the packet is judged as if it had none."""
+    open_to_client.sends("frontend", tcp(net.frontend, net.backend))
+    conntrack = open_to_client.loaded.maps[f"ct{net.family}"]
+    found, entry = (rows[0] for rows in conntrack.dump())
+    entry[word] ^= np.uint64(1 << (8 if word == "verdict" else 32))
+    conntrack.update(found, entry)
+    assert open_to_client.sends("frontend", tcp(net.frontend, net.backend)).status == CtStatus.NEW
+    assert len(open_to_client.sends("frontend", tcp(net.frontend, net.backend, "A")).events) == 0
 
 
 def test_flows_that_differ_in_one_part_of_the_tuple_are_different(host: Host, net: Network) -> None:

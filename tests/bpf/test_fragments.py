@@ -180,6 +180,20 @@ def test_later_fragments_of_an_icmp_error_are_judged_by_its_type(host: Host, net
     assert host.sends("backend", later).reason == Reason.POLICY_DENIED
 
 
+def test_a_later_fragment_of_an_icmp_error_quotes_nothing(host: Host, net: Network) -> None:
+    """A later fragment of an error is not read as if it had the error's header, whatever it is made to look like."""
+    host.allow(DNS)
+    host.isolate("backend", Direction.EGRESS)
+    request = udp(net.frontend, net.backend)
+    host.sends("frontend", request)
+    error = unreachable(net.backend, net.frontend, request)
+    first = fragment(error, bytes(error.payload)[:48], 0, more=True)
+    host.sends("backend", first)
+    assert host.sends("backend", fragment(error, bytes(8) + bytes(request), 48, more=False)).reason == (
+        Reason.POLICY_DENIED
+    )
+
+
 def test_a_protocol_without_ports_in_fragments(host: Host, net: Network) -> None:
     """Fragments of GRE follow a rule for the protocol."""
     packet = ip(net.frontend, net.backend)

@@ -220,7 +220,25 @@ def test_an_error_about_an_error_is_related_to_nothing(host: Host, net: Network)
     assert host.sends("backend", unreachable(net.backend, net.frontend, inner)).reason == Reason.POLICY_DENIED
 
 
-def test_an_error_about_a_later_fragment_is_related_to_nothing(host: Host, net: Network) -> None:
+def test_an_error_about_an_error_is_not_taken_for_one_about_an_echo(host: Host, net: Network) -> None:
+    """A quoted error has no identifier: it is not the connection of an echo whose identifier is 0."""
+    host.allow(key(FRONTEND, Direction.EGRESS))
+    host.allow(key(BACKEND, Direction.INGRESS))
+    assert host.sends("frontend", ping(net.frontend, net.backend, identifier=0)).passed
+    inner = unreachable(net.frontend, net.backend, b"")
+    assert host.sends("backend", unreachable(net.backend, net.frontend, inner)).status == CtStatus.NEW
+
+
+def test_an_error_about_a_later_fragment_is_not_taken_for_one_about_port_zero(host: Host, net: Network) -> None:
+    """A quoted later fragment has no ports: it is not the connection whose ports are 0."""
+    host.allow(key(FRONTEND, Direction.EGRESS))
+    host.allow(key(BACKEND, Direction.INGRESS))
+    assert host.sends("frontend", udp(net.frontend, net.backend, sport=0, dport=0)).passed
+    later = fragments(udp(net.frontend, net.backend))[1]
+    assert host.sends("backend", unreachable(net.backend, net.frontend, later)).status == CtStatus.NEW
+
+
+def test_an_error_about_a_later_fragment_is_related_is_related_to_nothing(host: Host, net: Network) -> None:
     """A later fragment that is quoted has no ports to find a connection by."""
     host.allow(key(FRONTEND, Direction.EGRESS))
     host.allow(key(BACKEND, Direction.INGRESS))
