@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -16,7 +17,7 @@ from ringfence.datapath import features
 from ringfence.datapath.bpffs import ensure_bpffs
 from ringfence.errors import RingfenceError
 
-PARTS: Final = ("testruns", "packets", "flips")
+PARTS: Final = ("testruns", "flips", "packets")
 # About five minutes, and under one.
 FULL, QUICK = Effort(rounds=7, seconds=0.3, datagrams=100_000), Effort(rounds=1, seconds=0.15, datagrams=50_000)
 TEST_RUN_ROUNDS: Final = {False: 61, True: 11}
@@ -33,16 +34,18 @@ def main() -> int:
     def say(what: str) -> None:
         print(f"{monotonic() - started:6.1f} s  {what}", file=sys.stderr, flush=True)
 
+    before = machine.describe()
+    results, failure = Results(), 0
     try:
-        before = machine.describe()
-        results = _measure(arguments.part or PARTS, say, quick=arguments.quick)
+        _measure(results, arguments.part or PARTS, say, quick=arguments.quick)
     except RingfenceError as error:
+        # What was measured until then is still shown.
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        failure = error.exit_code
     report.show(results, before)
-    if arguments.output or not (arguments.quick or arguments.part):
+    if arguments.output or not (arguments.quick or arguments.part or failure):
         report.write(results, before, arguments.output or Path(__file__).parent)
-    return 0
+    return failure
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,16 +56,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(parts: tuple[str, ...], say: realpackets.Say, *, quick: bool) -> Results:
+def _measure(results: Results, parts: Sequence[str], say: realpackets.Say, *, quick: bool) -> None:
     features.require()
     ensure_bpffs()
     worlds.remove_leftovers()
     flips.remove_leftovers()
-    return Results(
-        testruns.measure(TEST_RUN_ROUNDS[quick], say) if "testruns" in parts else [],
-        realpackets.measure(QUICK if quick else FULL, say) if "packets" in parts else {},
-        flips.measure(FLIPS[quick], say) if "flips" in parts else None,
-    )
+    if "testruns" in parts:
+        results.timings = testruns.measure(TEST_RUN_ROUNDS[quick], say)
+    if "flips" in parts:
+        results.flips = flips.measure(FLIPS[quick], say)
+    if "packets" in parts:
+        results.standings = realpackets.measure(QUICK if quick else FULL, say)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.flips import Flips
 from benchmarks.realpackets import Standing
@@ -25,13 +25,13 @@ class Gate:
     met: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Results:
-    """All that a run measured; a part that was left out is empty."""
+    """All that a run has measured so far; a part that was left out is empty."""
 
-    timings: Sequence[Timing]
-    standings: Mapping[str, Sequence[Standing]]
-    flips: Flips | None
+    timings: Sequence[Timing] = ()
+    standings: Mapping[str, Sequence[Standing]] = field(default_factory=dict)
+    flips: Flips | None = None
 
 
 def gates(results: Results) -> list[Gate]:
