@@ -119,7 +119,7 @@ class Labels:
 
 
 def port_labels(ports: Iterable[tuple[str, str, int]]) -> list[Label]:
-    """The labels of named ports, each a name, a protocol's name and a number. One name may stand for several numbers."""
+    """The labels of named ports, each a name, a protocol's name and a number. A name may stand for several numbers."""
     numbers: dict[str, set[int]] = {}
     for name, protocol, number in ports:
         numbers.setdefault(f"{name}/{protocol}", set()).add(number)

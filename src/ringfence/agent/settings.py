@@ -27,7 +27,8 @@ class AgentSettings:
     state_dir: Path | None = None
     dry_run: bool = False
     allow_localhost: Literal["auto", "always", "policy"] = "auto"
-    enforcement: Literal["default", "always"] = "default"
+    enforcement: Literal["default", "always", "never"] = "default"
+    policy_cidr_match_mode: Literal["", "nodes"] = ""
     workload_prefixes: tuple[Network, ...] = ()
     map_sizes: Mapping[str, int] = field(default_factory=dict)
     attach_by: Literal["tcx", "clsact"] | None = None
@@ -50,4 +51,6 @@ class AgentSettings:
     @property
     def policy(self) -> builtin.Settings:
         """What of it the engine is told."""
-        return builtin.Settings(self.allow_localhost, self.enforcement, self.workload_prefixes)
+        return builtin.Settings(
+            self.allow_localhost, self.enforcement, self.policy_cidr_match_mode, self.workload_prefixes
+        )

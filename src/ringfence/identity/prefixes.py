@@ -108,6 +108,8 @@ class PrefixTable:
 
     def __init__(self) -> None:
         self.networks = NetworkSet()
+        #: Whose the addresses of a prefix are, where they are not the world's.
+        self.owners: dict[Network, Reserved] = {}
         self._numbers: dict[Network, int] = {}
         self._blocks: dict[Block, set[int]] = {}
         self._uses: dict[Block, int] = {}
@@ -122,11 +124,11 @@ class PrefixTable:
         return 0 if longest is None else self._numbers[longest]
 
     def labels(self, prefix: Network) -> Labels:
-        """The labels of a prefix's identity: itself, the policy prefixes that cover it, and the world."""
+        """The labels of a prefix's identity: itself, the policy prefixes that cover it, and whose it is."""
         if prefix in WHOLE_FAMILY:
             return RESERVED_LABELS[WHOLE_FAMILY[prefix]]
         cidrs = [Label("cidr", str(each)) for each in self.networks.covering(prefix)]
-        return Labels([*cidrs, Reserved.WORLD.label])
+        return Labels([*cidrs, self.owners.get(prefix, Reserved.WORLD).label])
 
     def add(self, prefix: Network, number: int) -> list[Block]:
         """Learn of a prefix; the blocks it lies in, none of which has it in its live set yet."""

@@ -7,11 +7,11 @@ The same manifests give the same names and addresses, so that `probe` finds what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from ringfence.errors import BadInput, Problem
+from ringfence.errors import BadInput
 from ringfence.lab.wiring import Address, Wire
 from ringfence.policy.manifest import Namespace, Pod
 from ringfence.policy.parse import Parsed, Source, parse_documents
@@ -68,7 +68,6 @@ def plan(instance: str, sources: Iterable[tuple[str, str]]) -> Plan:
     start = prefix(instance)
     parsed = parse_documents(Source(name, text) for name, text in sources)
     pods = [pod for pod in parsed.pods if not pod.host_network]
-    _refuse_doubles(pods)
     if not pods:
         raise BadInput("there is no Pod in these manifests, so nothing to make a lab of")
     free = _Free(pods)
@@ -105,21 +104,6 @@ def _planned(start: str, number: int, pod: Pod, namespaces: Mapping[str, Namespa
         services=tuple(pair for pair in ports if pair[0] in SERVED),
         unserved=tuple(f"{port}/{protocol}" for protocol, port in ports if protocol not in SERVED),
     )
-
-
-def _refuse_doubles(pods: Sequence[Pod]) -> None:
-    """Two pods of one name or address cannot both be wired."""
-    problems: list[Problem] = []
-    first: dict[object, Pod] = {}
-    for pod in pods:
-        for key in (pod.path, *pod.addresses):
-            other = first.setdefault(key, pod)
-            if other is not pod:
-                found = f"{key} once more"
-                expected = f"another than that of {other.path} in {other.origin}"
-                problems.append(Problem(pod.origin.file, pod.origin.line, 1, found, expected))
-    if problems:
-        raise BadInput(problems)
 
 
 def _node_addresses(parsed: Parsed) -> tuple[Address, ...]:

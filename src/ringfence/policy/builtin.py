@@ -27,12 +27,14 @@ class Settings:
 
     `allow_localhost`: `policy` and `auto` let CiliumNetworkPolicy judge the node as the peer `host`, `always` lets it
     through to its own workloads unless a rule denies it; NetworkPolicy lets it through by itself. `enforcement`
-    `always` isolates workloads that no policy selects. `workload_prefixes` are addresses of workloads somewhere; one
-    that is not known is `unmanaged` and not the world's.
+    `always` isolates workloads that no policy selects, `never` lets everything through: no rule is in force.
+    `policy_cidr_match_mode` `nodes` lets Cilium's CIDR rules mean the addresses of nodes as well as those of the world.
+    `workload_prefixes` are addresses of workloads somewhere; one that is not known is `unmanaged` and not the world's.
     """
 
     allow_localhost: Literal["auto", "always", "policy"] = "auto"
-    enforcement: Literal["default", "always"] = "default"
+    enforcement: Literal["default", "always", "never"] = "default"
+    policy_cidr_match_mode: Literal["", "nodes"] = ""
     workload_prefixes: tuple[Network, ...] = field(default=())
 
 
@@ -43,6 +45,8 @@ def reserved_selector(reserved: Reserved) -> Selector:
 
 def builtin_policies(settings: Settings) -> list[Policy]:
     """The built-in policies that the settings ask for."""
+    if settings.enforcement == "never":
+        return []
     policies = [_isolate("init-endpoints", reserved_selector(Reserved.INIT))]
     if settings.enforcement == "always":
         policies.append(_isolate("enforcement-always", Selector()))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ringfence.identity.prefixes import Network, inside
-from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, flaw, flaws, not_enforced, refused
+from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, Name, flaw, flaws, not_enforced, refused
 from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES, LAST_ICMP_TYPE, LAST_PORT
 
 EntityName = Literal[
@@ -23,15 +23,23 @@ _PORT_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]{1,15}\Z")
 _LOG_LENGTH: Final = 32
 
 
-def read_port(value: object) -> int:
-    """A port by number; a name is refused."""
+def read_port_name(value: object) -> str:
+    """A name of a port (IANA's rule for them)."""
+    if isinstance(value, str) and _PORT_NAME.match(value):
+        return value
+    raise flaw(f"port name {value!r}" if isinstance(value, str) else "no port name", "up to 15 letters, digits and '-'")
+
+
+def read_port(value: object) -> int | str:
+    """A port by number or by name."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, str) and _PORT_NAME.match(value):
-        raise not_enforced(f"the port name {value!r}", "a port number")
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_PORT:
         return value
-    raise flaw(f"port {value!r}" if isinstance(value, (int, str)) else "no port number", f"a port, 0 to {LAST_PORT}")
+    expected = f"a port, 0 to {LAST_PORT}, or its name"
+    raise flaw(f"port {value!r}" if isinstance(value, (int, str)) else "no port", expected)
 
 
 def _read_protocol(value: object) -> object:
@@ -47,9 +55,9 @@ def _read_mode(value: object) -> object:
 
 
 class PortProtocol(Closed):
-    """A port or range of ports. Port 0 stands for all."""
+    """A port, by number or by the name that its destination gives it, or range of ports. Port 0 stands for all."""
 
-    port: Annotated[int, BeforeValidator(read_port)]
+    port: Annotated[int | str, BeforeValidator(read_port)]
     end_port: int | None = None
     protocol: Annotated[Literal["", "ANY", "TCP", "UDP", "SCTP"] | None, BeforeValidator(_read_protocol)] = None
 
@@ -59,6 +67,8 @@ class PortProtocol(Closed):
         first = info.data.get("port")
         if not end or first is None:
             return None
+        if isinstance(first, str):
+            raise flaw(f"endPort {end} with a port by name", "a range from one number to another")
         if not first:
             raise flaw(f"endPort {end} with port 0, which stands for all", "a range that starts at 1 or later")
         if not first <= end <= LAST_PORT:
@@ -114,12 +124,12 @@ class IcmpRule(Closed):
 
 
 class CidrRule(Closed):
-    """A prefix with exceptions."""
+    """A prefix, or the prefixes of CIDR groups, with exceptions."""
 
     cidr: Cidr = None
     excepts: Annotated[list[Cidr] | None, Field(alias="except")] = None
-    cidr_group_ref: Annotated[Any, refused("CIDR groups")] = None
-    cidr_group_selector: Annotated[Any, refused("CIDR groups")] = None
+    cidr_group_ref: Name | None = None
+    cidr_group_selector: LabelSelector | None = None
 
     @field_validator("excepts")
     @classmethod
@@ -131,9 +141,15 @@ class CidrRule(Closed):
         return excepts
 
     @model_validator(mode="after")
-    def _has_cidr(self) -> CidrRule:
-        if self.cidr is None:
-            raise flaw("no 'cidr'", "the field cidr")
+    def _one_source(self) -> CidrRule:
+        sources = {
+            "cidr": self.cidr,
+            "cidrGroupRef": self.cidr_group_ref,
+            "cidrGroupSelector": self.cidr_group_selector,
+        }
+        given = [name for name, value in sources.items() if value is not None]
+        if len(given) != 1:
+            raise flaw(" together with ".join(given) or "no prefix", f"one of {', '.join(sources)}", given[1:2])
         return self
 
 
@@ -255,6 +271,22 @@ class Spec(Closed):
         if all(each is None for each in (self.ingress, self.ingress_deny, self.egress, self.egress_deny)):
             raise flaw("a rule without ingress, ingressDeny, egress and egressDeny", "at least one of them")
         return self
+
+
+class CidrGroupSpec(Closed):
+    """What a CiliumCIDRGroup says."""
+
+    external_cidrs: Annotated[list[Cidr], Field(alias="externalCIDRs")]
+
+
+class CiliumCidrGroup(Closed):
+    """A whole document: prefixes that rules refer to by the name or the labels of the document."""
+
+    api_version: str
+    kind: str
+    metadata: Metadata
+    spec: CidrGroupSpec
+    status: Any = None
 
 
 class CiliumPolicy(Closed):

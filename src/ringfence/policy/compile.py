@@ -13,16 +13,29 @@ from typing import Final
 from ringfence.abi import Direction, Verdict
 from ringfence.identity.prefixes import Block
 from ringfence.identity.reserved import Reserved
-from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, NAMESPACE_NAME_LABEL
+from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, NAMESPACE_NAME_LABEL, Label, Labels
 from ringfence.policy.builtin import reserved_selector
-from ringfence.policy.cilium import CiliumPolicy, EgressDeny, IngressDeny, PortProtocol, Spec
+from ringfence.policy.cilium import CidrRule, CiliumCidrGroup, CiliumPolicy, EgressDeny, IngressDeny, PortProtocol, Spec
 from ringfence.policy.document import Document, Path
-from ringfence.policy.rule import ALL_TRAFFIC, ANYONE, NOBODY, Origin, Peers, Policy, Ports, Rule
+from ringfence.policy.rule import (
+    ALL_TRAFFIC,
+    ANYONE,
+    NOBODY,
+    CidrGroup,
+    GroupBlock,
+    NamedPort,
+    Origin,
+    Peers,
+    Policy,
+    Ports,
+    Rule,
+)
 from ringfence.policy.schema import LabelSelector
 from ringfence.selector import CIDR_SOURCE, Operator, Requirement, Selector, requirement_key
 from ringfence.traffic import LAST_PORT, WITH_PORTS, Protocol
 
-_IN_SOME_NAMESPACE: Final = Requirement("k8s", NAMESPACE_KEY, Operator.EXISTS)
+IN_SOME_NAMESPACE: Final = Requirement("k8s", NAMESPACE_KEY, Operator.EXISTS)
+_GROUP_SOURCE: Final = "cidrgroup"
 _CLUSTER: Final = (
     Reserved.HOST, Reserved.REMOTE_NODE, Reserved.INIT, Reserved.INGRESS, Reserved.HEALTH, Reserved.UNMANAGED,
     Reserved.KUBE_APISERVER,
@@ -51,7 +64,7 @@ def read_selector(written: LabelSelector) -> Selector:
 def entity_selectors(entity: str) -> tuple[Selector, ...]:
     """Whom an entity stands for, but for `all` and `none`. Raises KeyError for what is no entity."""
     if entity == "cluster":
-        return (*map(reserved_selector, _CLUSTER), Selector((_IN_SOME_NAMESPACE,)))
+        return (*map(reserved_selector, _CLUSTER), Selector((IN_SOME_NAMESPACE,)))
     if entity in _FAMILY_KEYS:
         source, key = _FAMILY_KEYS[entity]
         return (Selector((Requirement(source, key, Operator.EXISTS),)),)
@@ -103,6 +116,7 @@ class _SpecReader:
                     traffic=_traffic(item) if item else ALL_TRAFFIC,
                     default_deny=isolate,
                     origin=origin_of(self._document, path),
+                    named_ports=_named_ports(item) if item else (),
                 )
                 index += 1
 
@@ -138,7 +152,7 @@ class _SpecReader:
             return selector
         if self._namespace:
             return selector & [self._own_namespace]
-        return selector if self._for_init else selector & [_IN_SOME_NAMESPACE]
+        return selector if self._for_init else selector & [IN_SOME_NAMESPACE]
 
     def _peers(self, item: Item) -> Peers:
         given = (item.endpoints, item.cidrs, item.cidr_set, item.entities)
@@ -150,8 +164,26 @@ class _SpecReader:
         selectors = [self._peer_selector(each) for each in item.endpoints or []]
         selectors += [selector for entity in entities for selector in entity_selectors(entity)]
         blocks = [Block(prefix) for prefix in item.cidrs or []]
-        blocks += [Block(each.cidr, tuple(each.excepts or [])) for each in item.cidr_set or []]
-        return Peers(selectors=tuple(dict.fromkeys(selectors)), outside=tuple(dict.fromkeys(blocks)))
+        blocks += [Block(each.cidr, tuple(each.excepts or [])) for each in item.cidr_set or [] if each.cidr is not None]
+        groups = [_group_block(each) for each in item.cidr_set or [] if each.cidr is None]
+        return Peers(
+            selectors=tuple(dict.fromkeys(selectors)),
+            outside=tuple(dict.fromkeys(blocks)),
+            groups=tuple(dict.fromkeys(groups)),
+        )
+
+
+def read_cidr_group(document: Document, written: CiliumCidrGroup, base: Path) -> Policy:
+    """A CIDR group, which is applied and deleted as a policy is."""
+    name = written.metadata.name
+    labels = Labels(Label(_GROUP_SOURCE, key, value) for key, value in (written.metadata.labels or {}).items())
+    group = CidrGroup(name, labels, tuple(dict.fromkeys(written.spec.external_cidrs)))
+    return Policy(written.kind, "", name, (), origin_of(document, base), document.text, group)
+
+
+def _group_block(written: CidrRule) -> GroupBlock:
+    selector = read_selector(written.cidr_group_selector) if written.cidr_group_selector else None
+    return GroupBlock(written.cidr_group_ref or "", selector, tuple(written.excepts or []))
 
 
 def _traffic(item: Item) -> tuple[Ports, ...]:
@@ -162,10 +194,20 @@ def _traffic(item: Item) -> tuple[Ports, ...]:
     return tuple(dict.fromkeys(ports)) if item.to_ports or item.icmps else ALL_TRAFFIC
 
 
+def _named_ports(item: Item) -> tuple[NamedPort, ...]:
+    ports = [port for rule in item.to_ports or [] for port in rule.ports if isinstance(port.port, str)]
+    return tuple(NamedPort(str(port.port), protocol) for port in ports for protocol in _protocols(port))
+
+
+def _protocols(written: PortProtocol) -> list[Protocol]:
+    return [Protocol[written.protocol]] if written.protocol not in {None, "", "ANY"} else list(WITH_PORTS)
+
+
 def _ports(written: PortProtocol) -> list[Ports]:
-    protocols = [Protocol[written.protocol]] if written.protocol not in {None, "", "ANY"} else list(WITH_PORTS)
+    if isinstance(written.port, str):
+        return []
     first, last = (written.port, written.end_port or written.port) if written.port else (0, LAST_PORT)
-    return [Ports(protocol, first, last) for protocol in protocols]
+    return [Ports(protocol, first, last) for protocol in _protocols(written)]
 
 
 def requirement(source: str, key: str, operator: Operator, values: Iterable[str]) -> Requirement:

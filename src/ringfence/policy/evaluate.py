@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from ringfence.abi import Direction, PeerKind, Tier, Verdict
 from ringfence.identity.prefixes import Address, host_network
-from ringfence.policy.rule import Ports, Rule, default_allow
+from ringfence.labels import Label
+from ringfence.policy.rule import NamedPort, Ports, Rule, default_allow
 from ringfence.policy.world import Actor, World, outside_labels
-from ringfence.traffic import PORT_BITS, Traffic
+from ringfence.traffic import PORT_BITS, Protocol, Traffic
 from ringfence.verdict import UNJUDGED, Decision, Judgement, RuleText
 
 
@@ -66,7 +67,8 @@ class Oracle:
         self, direction: Direction, subject: Actor, peer: Actor, peer_address: Address, traffic: Traffic
     ) -> Decision:
         rules = self.selecting(direction, subject)
-        answers = [answer for rule in rules for answer in _answers(rule, peer, peer_address, traffic)]
+        destination = peer if direction == Direction.EGRESS else subject
+        answers = [answer for rule in rules for answer in _answers(rule, peer, peer_address, traffic, destination)]
         for tier in Tier:
             in_tier = [answer for answer in answers if answer.rule.tier == tier]
             if in_tier:
@@ -102,9 +104,11 @@ def peer_meant(rule: Rule, peer: Actor, address: Address) -> list[PeerKind]:
     """The ways in which a rule means a peer; none if it does not."""
     network, peers = host_network(address), rule.peers
     labels = outside_labels([address]) if peer.outside else peer.labels
+    if peer.addressed:
+        labels |= [Label("cidr", str(network))]
     found = []
     if any(selector.matches(labels) for selector in peers.selectors) or (
-        peer.outside and any(network in block for block in peers.outside)
+        (peer.outside or peer.addressed) and any(network in block for block in peers.outside)
     ):
         found.append(PeerKind.IDENTITY)
     if any(network in block for block in peers.addresses):
@@ -112,14 +116,29 @@ def peer_meant(rule: Rule, peer: Actor, address: Address) -> list[PeerKind]:
     return [*found, PeerKind.ANY] if peers.anyone else found
 
 
-def traffic_meant(rule: Rule, traffic: Traffic) -> list[int]:
-    """For each range of a rule that covers the traffic, how many bits of the port it pins down, -1 for all traffic."""
-    return [_pinned(ports, traffic.port) for ports in rule.traffic if _covers(ports, traffic)]
+def traffic_meant(rule: Rule, traffic: Traffic, destination: Actor) -> list[int]:
+    """For each range of a rule that covers the traffic, how many bits of the port it pins down, -1 for all traffic.
+
+    Ports by name are those of the destination.
+    """
+    bits = [_pinned(ports, traffic.port) for ports in rule.traffic if _covers(ports, traffic)]
+    return [*bits, PORT_BITS] if any(_named(port, traffic, destination) for port in rule.named_ports) else bits
 
 
-def _answers(rule: Rule, peer: Actor, address: Address, traffic: Traffic) -> Iterator[Answer]:
+def _answers(rule: Rule, peer: Actor, address: Address, traffic: Traffic, destination: Actor) -> Iterator[Answer]:
     kinds = peer_meant(rule, peer, address)
-    return (Answer(rule, bits, kind) for kind in kinds for bits in set(traffic_meant(rule, traffic)))
+    yield from (Answer(rule, bits, kind) for kind in kinds for bits in set(traffic_meant(rule, traffic, destination)))
+    by_name = any(_named(port, traffic, destination) for port in rule.named_ports)
+    if by_name and rule.direction == Direction.EGRESS and kinds:
+        # Who calls a port so is one peer among others, even where the rule speaks of anyone.
+        yield Answer(rule, PORT_BITS, PeerKind.IDENTITY)
+
+
+def _named(port: NamedPort, traffic: Traffic, destination: Actor) -> bool:
+    return port.protocol in (None, traffic.protocol) and any(
+        each.name == port.name and each.port == traffic.port and Protocol[each.protocol] == traffic.protocol
+        for each in destination.ports
+    )
 
 
 def _covers(ports: Ports, traffic: Traffic) -> bool:

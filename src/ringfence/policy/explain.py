@@ -33,7 +33,10 @@ def _near_misses(oracle: Oracle, source: Actor, destination: Actor, traffic: Tra
     found = []
     for rule in oracle.selecting(decision.direction, subject):
         if rule.verdict == Verdict.ALLOW:
-            means_peer, means_traffic = bool(peer_meant(rule, peer, address)), bool(traffic_meant(rule, traffic))
+            means_peer, means_traffic = (
+                bool(peer_meant(rule, peer, address)),
+                bool(traffic_meant(rule, traffic, destination)),
+            )
             if means_peer != means_traffic:
                 found.append(_miss(rule, peer.name, traffic, egress=egress, means_peer=means_peer))
     return found[:_MOST_MISSES]
@@ -42,5 +45,5 @@ def _near_misses(oracle: Oracle, source: Actor, destination: Actor, traffic: Tra
 def _miss(rule: Rule, peer: str, traffic: Traffic, *, egress: bool, means_peer: bool) -> str:
     way = "to" if egress else "from"
     if means_peer:
-        return f"{rule.place} allows {way} {peer}, but only {', '.join(map(str, rule.traffic))}"
+        return f"{rule.place} allows {way} {peer}, but only {', '.join(map(str, (*rule.traffic, *rule.named_ports)))}"
     return f"{rule.place} allows {traffic}, but only {way} {rule.peers}"

@@ -8,7 +8,7 @@ node reaches its own pods.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -18,17 +18,15 @@ from ringfence.identity.reserved import Reserved
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS
 from ringfence.policy.builtin import reserved_selector
 from ringfence.policy.cilium import read_port
-from ringfence.policy.compile import origin_of, requirement
+from ringfence.policy.compile import IN_SOME_NAMESPACE, origin_of, requirement
 from ringfence.policy.document import Document, Path
-from ringfence.policy.rule import ALL_TRAFFIC, ANYONE, NOBODY, Peers, Policy, Ports, Rule
+from ringfence.policy.rule import ALL_TRAFFIC, ANYONE, NOBODY, NamedPort, Peers, Policy, Ports, Rule
 from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, flaw, flaws
 from ringfence.selector import Operator, Requirement, Selector
 from ringfence.traffic import LAST_PORT, Protocol
 
-_IN_SOME_NAMESPACE: Final = Requirement("k8s", NAMESPACE_KEY, Operator.EXISTS)
 
-
-def _read_port(value: object) -> int | None:
+def _read_port(value: object) -> int | str | None:
     port = None if value is None else read_port(value)
     if port == 0:
         raise flaw("port 0", f"a port, 1 to {LAST_PORT}")
@@ -80,8 +78,9 @@ class Port(Closed):
     def _ends_behind(cls, end: int | None, info: ValidationInfo) -> int | None:
         if end is not None and "port" in info.data:
             first = info.data["port"]
-            if first is None or not first <= end <= LAST_PORT:
-                raise flaw(f"endPort {end}", f"a port from {first or 'port'}, where the range starts, to {LAST_PORT}")
+            if not isinstance(first, int) or not first <= end <= LAST_PORT:
+                start = first if isinstance(first, int) else "port, a number"
+                raise flaw(f"endPort {end}", f"a port from {start}, where the range starts, to {LAST_PORT}")
         return end
 
 
@@ -97,6 +96,19 @@ class Egress(Closed):
 
     peers: Annotated[list[Peer] | None, Field(alias="to")] = None
     ports: list[Port] | None = None
+
+    @model_validator(mode="after")
+    def _names_belong_to_pods(self) -> Egress:
+        """A name is the destination pod's own; that an address lies in a block does not say whose it is."""
+        blocks = [index for index, peer in enumerate(self.peers or []) if peer.ip_block]
+        if blocks and any(isinstance(port.port, str) for port in self.ports or []):
+            expected = "a port number, or pods by selector in a rule of their own; nothing of this policy is applied"
+            raise flaw(
+                "ipBlock together with a port by name, which Ringfence does not enforce",
+                expected,
+                ["to", blocks[0], "ipBlock"],
+            )
+        return self
 
 
 class Spec(Closed):
@@ -123,7 +135,7 @@ def read_network_policy(document: Document, written: NetworkPolicy, base: Path) 
     namespace, spec = written.metadata.namespace or DEFAULT_NAMESPACE, written.spec
     uid = f"{written.kind}/{namespace}/{written.metadata.name}"
     own = Requirement("k8s", NAMESPACE_KEY, Operator.IN, frozenset({namespace}))
-    subject = Selector.of([*_requirements(spec.pod_selector), own])
+    subject = Selector.of([*requirements(spec.pod_selector), own])
     types: Sequence[str] = spec.policy_types or (["Ingress", "Egress"] if spec.egress else ["Ingress"])
     rules: list[Rule] = []
     for name, direction, items in (
@@ -131,9 +143,20 @@ def read_network_policy(document: Document, written: NetworkPolicy, base: Path) 
         ("Egress", Direction.EGRESS, spec.egress),
     ):
         if name in types:
-            for peers, traffic, path in _statements(items or [], own, (*base, "spec", name.lower()), (*base, "spec")):
-                origin = origin_of(document, path)
-                rules.append(Rule(uid, len(rules), direction, Verdict.ALLOW, subject, peers, traffic, origin=origin))
+            for item, path in _statements(items or [], (*base, "spec", name.lower()), (*base, "spec")):
+                rules.append(
+                    Rule(
+                        policy=uid,
+                        index=len(rules),
+                        direction=direction,
+                        verdict=Verdict.ALLOW,
+                        subject=subject,
+                        peers=_peers(item, own) if item else NOBODY,
+                        traffic=_traffic(item) if item else ALL_TRAFFIC,
+                        origin=origin_of(document, path),
+                        named_ports=_named_ports(item) if item else (),
+                    )
+                )
     if "Ingress" in types:
         host = Peers(selectors=(reserved_selector(Reserved.HOST),))
         origin = origin_of(document, base)
@@ -146,12 +169,10 @@ def read_network_policy(document: Document, written: NetworkPolicy, base: Path) 
 
 
 def _statements(
-    items: Sequence[Ingress | Egress], own: Requirement, path: Path, alone: Path
-) -> list[tuple[Peers, tuple[Ports, ...], Path]]:
-    """Peers, traffic and place of each item; a direction without any isolates all the same."""
-    if not items:
-        return [(NOBODY, ALL_TRAFFIC, alone)]
-    return [(_peers(item, own), _traffic(item), (*path, index)) for index, item in enumerate(items)]
+    items: Sequence[Ingress | Egress], path: Path, alone: Path
+) -> list[tuple[Ingress | Egress | None, Path]]:
+    """Each item with its place; a direction without any isolates all the same."""
+    return [(item, (*path, index)) for index, item in enumerate(items)] or [(None, alone)]
 
 
 def _peers(item: Ingress | Egress, own: Requirement) -> Peers:
@@ -163,13 +184,13 @@ def _peers(item: Ingress | Egress, own: Requirement) -> Peers:
 
 
 def _selector(peer: Peer, own: Requirement) -> Selector:
-    pods = _requirements(peer.pod_selector) if peer.pod_selector else []
+    pods = requirements(peer.pod_selector) if peer.pod_selector else []
     if peer.namespace_selector is None:
         return Selector.of([*pods, own])
-    return Selector.of([*pods, *_requirements(peer.namespace_selector, NAMESPACE_LABELS), _IN_SOME_NAMESPACE])
+    return Selector.of([*pods, *requirements(peer.namespace_selector, NAMESPACE_LABELS), IN_SOME_NAMESPACE])
 
 
-def _requirements(written: LabelSelector, prefix: str = "") -> list[Requirement]:
+def requirements(written: LabelSelector, prefix: str = "") -> list[Requirement]:
     """Keys are whole: a colon in one is no source here."""
     found = [
         requirement("k8s", prefix + key, Operator.IN, [value]) for key, value in (written.match_labels or {}).items()
@@ -184,7 +205,12 @@ def _requirements(written: LabelSelector, prefix: str = "") -> list[Requirement]
 def _traffic(item: Ingress | Egress) -> tuple[Ports, ...]:
     if not item.ports:
         return ALL_TRAFFIC
-    return tuple(dict.fromkeys(_ports(port) for port in item.ports))
+    return tuple(dict.fromkeys(_ports(port) for port in item.ports if not isinstance(port.port, str)))
+
+
+def _named_ports(item: Ingress | Egress) -> tuple[NamedPort, ...]:
+    named = [port for port in item.ports or [] if isinstance(port.port, str)]
+    return tuple(dict.fromkeys(NamedPort(str(port.port), Protocol[port.protocol or "TCP"]) for port in named))
 
 
 def _ports(written: Port) -> Ports:

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ringfence.identity.prefixes import Address
-from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, parse_label, workload_labels
+from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, parse_label, port_labels, workload_labels
 from ringfence.policy.document import Document, Path
 from ringfence.policy.rule import Origin
 from ringfence.policy.schema import Ip, Name, Open
@@ -47,6 +47,7 @@ class _PodIp(Open):
 class _PodStatus(Open):
     pod_ip: Annotated[Ip, Field(alias="podIP")] = None
     pod_ips: Annotated[list[_PodIp] | None, Field(alias="podIPs")] = None
+    phase: str | None = None
 
 
 class NamespaceManifest(Open):
@@ -117,7 +118,8 @@ class Pod:
     def all_labels(self, namespaces: Mapping[str, Namespace]) -> Labels:
         """Its own labels, its namespace and its namespace's labels."""
         namespace = namespaces.get(self.namespace)
-        return workload_labels(self.labels, self.namespace, namespace.labels if namespace else None)
+        own = [*self.labels, *port_labels((port.name, port.protocol, port.port) for port in self.ports if port.name)]
+        return workload_labels(own, self.namespace, namespace.labels if namespace else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,9 @@ def _labels(written: Mapping[str, str]) -> list[Label]:
 
 
 def _addresses(status: _PodStatus) -> list[Address]:
+    """A pod that has come to its end still names its address, which may be another's by now."""
+    if status.phase in {"Succeeded", "Failed"}:
+        return []
     listed = [each.ip for each in status.pod_ips or []]
     first = [] if status.pod_ip is None or status.pod_ip in listed else [status.pod_ip]
     return first + listed

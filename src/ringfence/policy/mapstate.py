@@ -1,15 +1,16 @@
 """The map state: every policy entry that the current rules and identities call for.
 
-A key may be wanted by several rules; it keeps them all in order, the first of them is what the datapath sees, and
-taking that one away brings the next. No entry hides another here: the datapath compares precedences among all that
-match.
+A key may be wanted by several rules; they are all kept in order, the first of them is what the datapath sees, and
+taking that one away brings the next. Rules that want exactly the same keys are one claim, so that a thousand rules of
+one shape cost the keys of one. No entry hides another here: the datapath compares precedences among all that match.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from typing import Final, NamedTuple
 
 from ringfence.policy.rule import BUILT_IN, Origin
 from ringfence.verdict import RuleText
@@ -28,33 +29,71 @@ class PolicyKey(NamedTuple):
     direction: int
 
 
-class Claim:
-    """A rule's wish for entries. Claims of one key are ordered: precedence first, then the rule written first."""
+class Wish:
+    """One rule's part in a claim. Wishes are ordered: precedence first, then the rule written first."""
 
-    __slots__ = ("alone", "order", "text")
+    __slots__ = ("order", "text")
 
     def __init__(self, text: RuleText, origin: Origin = BUILT_IN) -> None:
         self.text = text
         self.order = (-text.precedence, origin, text.policy, text.index)
-        #: What nearly every key has; shared by all keys of a rule, so that an entry costs its key alone.
-        self.alone: tuple[Claim] = (self,)
 
-    def __lt__(self, other: Claim) -> bool:
+    def __lt__(self, other: Wish) -> bool:
         return self.order < other.order
 
 
+class Claim:
+    """The wishes of rules that want the same keys with the same precedence. The first speaks for all of them."""
+
+    __slots__ = ("alone", "wishes")
+
+    def __init__(self, wish: Wish) -> None:
+        self.wishes = [wish]
+        #: What nearly every key has; shared by all keys of a claim, so that an entry costs its key alone.
+        self.alone: tuple[Claim] = (self,)
+
+    @property
+    def text(self) -> RuleText:
+        return self.wishes[0].text
+
+    def goes_first(self, wish: Wish) -> bool:
+        """Whether a wish speaks, or would speak, for the claim."""
+        return wish is self.wishes[0] or wish < self.wishes[0]
+
+    def add(self, wish: Wish) -> None:
+        insort(self.wishes, wish)
+
+    def remove(self, wish: Wish) -> None:
+        """The old and the new version of a rule may be equal in order for a while."""
+        place = bisect_left(self.wishes, wish)
+        while self.wishes[place] is not wish:
+            place += 1
+        del self.wishes[place]
+
+    def __lt__(self, other: Claim) -> bool:
+        return self.wishes[0].order < other.wishes[0].order
+
+
+_NOTHING: Final[tuple[Claim, ...]] = ()
+
+
 class MapState:
-    """Keys and the rules that want them, with what has changed since it was last asked."""
+    """Keys and the claims on them, with what has changed since it was last asked."""
 
     def __init__(self) -> None:
-        #: A claim that is alone shares its tuple with all keys of its rule; several have a list of their own.
+        #: A claim that is alone shares its tuple with all of its keys; several have a list of their own.
         self._claims: dict[PolicyKey, tuple[Claim] | list[Claim]] = {}
-        self._before: dict[PolicyKey, Claim | None] = {}
+        self._before: dict[PolicyKey, RuleText | None] = {}
 
     def add(self, keys: Iterable[PolicyKey], claim: Claim) -> None:
-        """Let a rule want these keys; wanting one twice is wanting it once."""
+        """Lay a claim to keys; doing so twice is doing it once."""
+        wanted = list(keys)
         claims, before, alone = self._claims, self._before, claim.alone
-        for key in keys:
+        if claims.keys().isdisjoint(wanted):
+            claims.update(zip(wanted, repeat(alone)))
+            before.update(dict.fromkeys(key for key in wanted if key not in before))
+            return
+        for key in wanted:
             present = claims.get(key)
             if present is None:
                 before.setdefault(key, None)
@@ -62,26 +101,39 @@ class MapState:
             elif isinstance(present, list):
                 place, there = _find(present, claim)
                 if not there:
-                    before.setdefault(key, present[0])
+                    before.setdefault(key, present[0].text)
                     present.insert(place, claim)
             elif present is not alone:
-                before.setdefault(key, present[0])
+                before.setdefault(key, present[0].text)
                 claims[key] = sorted((present[0], claim))
 
     def remove(self, keys: Iterable[PolicyKey], claim: Claim) -> None:
-        """Let a rule no longer want these keys; it need not have wanted all of them."""
+        """Give up a claim to keys; it need not have been laid to all of them."""
         for key in keys:
             present = self._claims.get(key)
             if isinstance(present, list):
                 place, there = _find(present, claim)
                 if there:
-                    self._before.setdefault(key, present[0])
+                    self._before.setdefault(key, present[0].text)
                     del present[place]
                     if len(present) == 1:
                         self._claims[key] = present[0].alone
             elif present is claim.alone:
-                self._before.setdefault(key, claim)
+                self._before.setdefault(key, claim.text)
                 del self._claims[key]
+
+    def change_first(self, keys: Iterable[PolicyKey], claim: Claim, change: Callable[[], None]) -> None:
+        """Let another wish speak for a claim; `keys` are all that it is laid to."""
+        shared = []
+        for key in dict.fromkeys(keys):
+            present = self._claims[key]
+            self._before.setdefault(key, present[0].text)
+            if isinstance(present, list):
+                del present[_find(present, claim)[0]]
+                shared.append(present)
+        change()
+        for several in shared:
+            insort(several, claim)
 
     def winner(self, key: PolicyKey) -> RuleText | None:
         """What the datapath's entry of this key names."""
@@ -90,7 +142,8 @@ class MapState:
 
     def wanted(self, key: PolicyKey) -> tuple[RuleText, ...]:
         """All rules that want this key, in order."""
-        return tuple(claim.text for claim in self._claims.get(key, ()))
+        wishes = [wish for claim in self._claims.get(key, _NOTHING) for wish in claim.wishes]
+        return tuple(wish.text for wish in sorted(wishes))
 
     def tied(self, key: PolicyKey) -> tuple[RuleText, ...]:
         """The rules that want this key and would decide as the winner does, the winner first."""
@@ -104,18 +157,15 @@ class MapState:
     def take_changes(self) -> dict[PolicyKey, RuleText | None]:
         """The keys whose winner is another than at the last call, with it; None where there is no entry any more."""
         before, self._before = self._before, {}
-        return {
-            key: self.winner(key)
-            for key, claim in before.items()
-            if self.winner(key) != (claim.text if claim else None)
-        }
+        winners = ((key, self.winner(key), old) for key, old in before.items())
+        return {key: new for key, new, old in winners if new is not old and new != old}
 
     def __len__(self) -> int:
         return len(self._claims)
 
 
 def _find(claims: list[Claim], claim: Claim) -> tuple[int, bool]:
-    """Where a claim stands or would stand. The old and the new version of a rule may be equal in order for a while."""
+    """Where a claim stands or would stand. Two may be equal in order while a rule's old and new version are there."""
     place = bisect_left(claims, claim)
     while place < len(claims) and not claim < claims[place]:
         if claims[place] is claim:

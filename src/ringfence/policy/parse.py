@@ -1,8 +1,8 @@
 """Parsing: from the texts of files to policies, manifests and tests, or all their problems at once.
 
 Documents of a kind that is read here are checked whole. Others are faults where a person names the file to apply, and
-are passed over and counted in the output of `kubectl get`. Policies of kinds that are known but not enforced are faults
-always: passing one over would leave workloads open that its author believes closed.
+are passed over and counted in the output of `kubectl get`. One object in two places is a fault:
+which of them was meant, nobody can know.
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from ringfence.errors import BadInput, Problem
+from ringfence.policy.admin import (
+    AdminNetworkPolicy,
+    BaselineAdminNetworkPolicy,
+    ClusterNetworkPolicy,
+    read_admin_policy,
+)
 from ringfence.policy.case import PolicyTest, TestManifest, read_test
-from ringfence.policy.cilium import CiliumPolicy
-from ringfence.policy.compile import read_policy
+from ringfence.policy.cilium import CiliumCidrGroup, CiliumPolicy
+from ringfence.policy.compile import read_cidr_group, read_policy
+from ringfence.policy.conflict import conflicts
 from ringfence.policy.document import Document, Path, read_documents
 from ringfence.policy.kubernetes import NetworkPolicy, read_network_policy
 from ringfence.policy.manifest import (
@@ -67,6 +74,8 @@ class _Kind:
 
 
 _CILIUM: Final = _Kind(CiliumPolicy, read_policy, ("cilium.io/v2",), ("cilium.io/v1alpha1", "cilium.io/v2alpha1"))
+_ADMIN_V1: Final = ("policy.networking.k8s.io/v1alpha1",)
+_ADMIN_V2: Final = ("policy.networking.k8s.io/v1alpha2",)
 _KINDS: Final = {
     "Namespace": _Kind(NamespaceManifest, read_namespace, ("v1",)),
     "Pod": _Kind(PodManifest, read_pod, ("v1",)),
@@ -75,11 +84,12 @@ _KINDS: Final = {
     "CiliumNetworkPolicy": _CILIUM,
     "CiliumClusterwideNetworkPolicy": _CILIUM,
     "NetworkPolicy": _Kind(NetworkPolicy, read_network_policy, ("networking.k8s.io/v1",)),
+    "AdminNetworkPolicy": _Kind(AdminNetworkPolicy, read_admin_policy, _ADMIN_V1),
+    "BaselineAdminNetworkPolicy": _Kind(BaselineAdminNetworkPolicy, read_admin_policy, _ADMIN_V1),
+    "ClusterNetworkPolicy": _Kind(ClusterNetworkPolicy, read_admin_policy, _ADMIN_V2),
+    "CiliumCIDRGroup": _Kind(CiliumCidrGroup, read_cidr_group, ("cilium.io/v2",), ("cilium.io/v2alpha1",)),
 }
 _LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in _KINDS)})
-_NOT_ENFORCED: Final = frozenset(
-    {"AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "CiliumCIDRGroup"}
-)
 
 
 def parse_documents(sources: Iterable[Source], *, strict: bool = True) -> Parsed:
@@ -113,14 +123,6 @@ class _Parser:
             self._take_list(document, data, path)
         elif kind in _KINDS:
             self._read(document, data, path, _KINDS[kind])
-        elif kind in _NOT_ENFORCED:
-            found = f"kind {kind}, which Ringfence does not enforce yet"
-            self._fault(
-                document,
-                (*path, "kind"),
-                found,
-                "NetworkPolicy or CiliumNetworkPolicy; nothing of this policy is applied",
-            )
         elif self._strict:
             self._fault(document, (*path, "kind"), f"unknown kind {kind!r}", _known_kinds(kind))
         else:
@@ -128,6 +130,7 @@ class _Parser:
 
     def result(self) -> Parsed:
         """Raises BadInput if anything was wrong."""
+        self.problems.extend(conflicts(self._found))
         errors = [each for each in self.problems if each.severity == "error"]
         if errors:
             raise BadInput(self.problems)
@@ -146,8 +149,12 @@ class _Parser:
         if not isinstance(items, list):
             self._fault(document, (*path, "items"), "a list without items", "the field items, a list")
             return
+        kind = data["kind"].removesuffix("List")
         for index, item in enumerate(items):
-            self.take(document, item, (*path, "items", index))
+            # A list of one kind, as the API gives it, does not repeat kind and version in its items.
+            typed = kind and isinstance(item, dict) and "kind" not in item
+            whole = {"kind": kind, "apiVersion": data.get("apiVersion"), **item} if typed else item
+            self.take(document, whole, (*path, "items", index))
 
     def _read(self, document: Document, data: Any, path: Path, kind: _Kind) -> None:
         self._check_version(document, data, path, kind)

@@ -1,16 +1,18 @@
 """The repository: the policies in force, by uid, and what a new version of one changes.
 
-A rule that a new version of its policy writes in the same way at the same place is the same rule and is left alone.
+A rule that a new version of its policy writes in the same way at the same place is the same rule and is left alone. A
+rule that speaks of CIDR groups is in force with the prefixes that they hold; when one of them changes, so does it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from ringfence.errors import BadInput, NotFound
-from ringfence.policy.rule import Policy, Rule
+from ringfence.identity.prefixes import Block, inside
+from ringfence.policy.rule import CidrGroup, GroupBlock, Policy, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,26 @@ class Repository:
 
     def __init__(self) -> None:
         self._policies: dict[str, Policy] = {}
+        self._groups: dict[str, CidrGroup] = {}
+        #: The rules in force of the policies that speak of groups; those of all others are as written.
+        self._grouped: dict[str, tuple[Rule, ...]] = {}
 
-    def put(self, policy: Policy) -> RuleDelta:
-        """Add a policy, or put it in the place of the one with the same uid."""
-        old = self._policies.get(policy.uid)
-        self._policies[policy.uid] = policy
-        return _delta(old.rules if old else (), policy.rules)
-
-    def remove(self, uid: str) -> RuleDelta:
-        """Raises NotFound."""
-        if uid not in self._policies:
-            raise NotFound(f"no policy {uid} is applied; `ringfence policy list` shows those that are")
-        return _delta(self._policies.pop(uid).rules, ())
+    def change(self, put: Iterable[Policy] = (), remove: Iterable[str] = ()) -> RuleDelta:
+        """Add policies, each in the place of the one with the same uid, and take policies out that are there."""
+        wanted: dict[str, Policy | None] = {policy.uid: policy for policy in put}
+        wanted |= dict.fromkeys(remove)
+        groups = [each.group for uid, new in wanted.items() for each in (new, self._policies.get(uid)) if each]
+        touched = [*wanted, *(uid for uid in self._grouped if uid not in wanted)] if any(groups) else list(wanted)
+        before = {uid: self._in_force(uid) for uid in touched}
+        for uid, policy in wanted.items():
+            self._set(uid, policy)
+        for uid in touched:
+            self._expand(uid)
+        deltas = [_delta(before[uid], self._in_force(uid)) for uid in touched]
+        return RuleDelta(
+            added=tuple(rule for delta in deltas for rule in delta.added),
+            removed=tuple(rule for delta in deltas for rule in delta.removed),
+        )
 
     def get(self, uid: str) -> Policy | None:
         return self._policies.get(uid)
@@ -56,7 +66,7 @@ class Repository:
 
     def rules(self) -> list[Rule]:
         """All rules in the order in which they are judged: tier, priority, order, then as written."""
-        rules = [rule for policy in self._policies.values() for rule in policy.rules]
+        rules = [rule for uid in self._policies for rule in self._in_force(uid)]
         return sorted(rules, key=lambda rule: (rule.tier, -rule.precedence, rule.sequence))
 
     def __iter__(self) -> Iterator[Policy]:
@@ -67,6 +77,41 @@ class Repository:
 
     def __len__(self) -> int:
         return len(self._policies)
+
+    def _in_force(self, uid: str) -> tuple[Rule, ...]:
+        if uid in self._grouped:
+            return self._grouped[uid]
+        return self._policies[uid].rules if uid in self._policies else ()
+
+    def _set(self, uid: str, policy: Policy | None) -> None:
+        old = self._policies.get(uid)
+        if old is not None and old.group is not None:
+            del self._groups[old.group.name]
+        if policy is None:
+            del self._policies[uid]
+            return
+        self._policies[uid] = policy
+        if policy.group is not None:
+            self._groups[policy.group.name] = policy.group
+
+    def _expand(self, uid: str) -> None:
+        self._grouped.pop(uid, None)
+        rules = self._policies[uid].rules if uid in self._policies else ()
+        if any(rule.peers.groups for rule in rules):
+            self._grouped[uid] = tuple(map(self._with_prefixes, rules))
+
+    def _with_prefixes(self, rule: Rule) -> Rule:
+        if not rule.peers.groups:
+            return rule
+        blocks = [block for written in rule.peers.groups for block in self._blocks(written)]
+        outside = tuple(dict.fromkeys((*rule.peers.outside, *blocks)))
+        return replace(rule, peers=replace(rule.peers, outside=outside, groups=()))
+
+    def _blocks(self, written: GroupBlock) -> Iterator[Block]:
+        for group in self._groups.values():
+            for prefix in group.prefixes if written.means(group) else ():
+                if not any(inside(prefix, each) for each in written.excepts):
+                    yield Block(prefix, tuple(each for each in written.excepts if inside(each, prefix)))
 
 
 def is_called(uid: str, name: str) -> bool:

@@ -2,23 +2,34 @@
 
 A rule wants one entry for each of its subjects that lives on this host, each of its peers and each block of its ports.
 Subjects and peers are live sets that many rules share; when one set gains or loses a number, only the rules that use it
-are touched, and only their entries for that number. Doing so from nothing and in steps gives the same map state.
+are touched, and only their entries for that number. Rules of one shape are resolved once. Doing so from nothing and in
+steps gives the same map state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from ringfence.abi import Direction, PeerKind, Tier
 from ringfence.identity.prefixes import Block, Network, PrefixTable
 from ringfence.identity.selectors import SelectorCache
-from ringfence.labels import Labels
-from ringfence.policy.mapstate import Claim, MapState, PolicyKey
-from ringfence.policy.rule import Ports, Rule, default_allow
-from ringfence.selector import Selector
-from ringfence.traffic import port_blocks
+from ringfence.labels import PORT_SOURCE, Label, Labels
+from ringfence.policy.mapstate import Claim, MapState, PolicyKey, Wish
+from ringfence.policy.rule import (
+    ALL_TRAFFIC,
+    ANYONE,
+    DEFAULT_PRECEDENCE,
+    NamedPort,
+    Peers,
+    Ports,
+    Rule,
+    default_allow,
+)
+from ringfence.selector import Operator, Requirement, Selector
+from ringfence.traffic import PORT_BITS, WITH_PORTS, port_blocks
 
 IDENTITY: Final = int(PeerKind.IDENTITY)
 PREFIX_CLASS: Final = int(PeerKind.PREFIX_CLASS)
@@ -28,8 +39,12 @@ PROTOCOL_BITS: Final = 8
 #: The peer of entries for anyone.
 _ANYONE: Final = (ANY, frozenset({0}))
 
+#: A kind of peer set and not of peer: identities, for the ports that they call by name.
+NAMED: Final = -1
+
 Source = tuple[int, Selector | Block]
 PeerSet = tuple[int, AbstractSet[int]]
+NumberLabels = Mapping[int, tuple[Label, ...]]
 Tail = tuple[int, int, int]
 SourceKey = TypeVar("SourceKey")
 
@@ -48,30 +63,87 @@ def tails(traffic: Iterable[Ports]) -> list[Tail]:
     return list(found)
 
 
-class ActiveRule:
-    """A rule with the live sets that it speaks of."""
+class Shape(NamedTuple):
+    """All that decides which keys a rule wants, and how strongly. Rules of one shape share one claim."""
 
-    __slots__ = ("claim", "isolation", "peers", "rule", "subjects", "tails")
+    subject: Selector
+    direction: Direction
+    tier: Tier
+    precedence: int
+    peers: Peers
+    traffic: tuple[Ports, ...]
+    named_ports: tuple[NamedPort, ...]
 
-    def __init__(self, rule: Rule, subjects: AbstractSet[int], peers: list[PeerSet]) -> None:
-        self.rule = rule
+    @classmethod
+    def of(cls, rule: Rule) -> Shape:
+        fields = rule.subject, rule.direction, rule.tier, rule.precedence
+        return cls(*fields, rule.peers, rule.traffic, rule.named_ports)
+
+    @classmethod
+    def isolating(cls, rule: Rule) -> Shape:
+        """The default deny of the rule's subjects, which all rules with these subjects share."""
+        return cls(rule.subject, rule.direction, Tier.NORMAL, DEFAULT_PRECEDENCE, ANYONE, ALL_TRAFFIC, ())
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the peers are made of, each once. Egress to a port by name is to peers that call one so."""
+        parts: list[Source] = [(IDENTITY, selector) for selector in self.peers.selectors]
+        parts += [(IDENTITY, block) for block in self.peers.outside]
+        parts += [(PREFIX_CLASS, block) for block in self.peers.addresses]
+        if self.named_ports and self.direction == Direction.EGRESS:
+            calling = (Selector((Requirement(PORT_SOURCE, key, Operator.EXISTS),)) for key in self.port_keys)
+            parts += [(NAMED, selector) for selector in (calling if self.peers.anyone else self.peers.selectors)]
+        return list(dict.fromkeys(parts))
+
+    @property
+    def port_keys(self) -> dict[str, int]:
+        """The keys of the labels that stand for the named ports, and their protocols."""
+        return {
+            f"{port.name}/{protocol.name}": protocol
+            for port in self.named_ports
+            for protocol in WITH_PORTS
+            if port.protocol in {None, protocol}
+        }
+
+
+class Active:
+    """The rules of one shape, with the live sets that they speak of."""
+
+    __slots__ = ("_by_name", "_labels", "_tails", "claim", "peers", "shape", "sources", "subjects")
+
+    def __init__(self, shape: Shape, claim: Claim, subjects: AbstractSet[int], labels: NumberLabels) -> None:
+        self.shape = shape
+        self.claim = claim
         self.subjects = subjects
-        self.peers = peers
-        self.tails = tails(rule.traffic)
-        self.claim = Claim(rule.text, rule.origin)
-        self.isolation = Claim(rule.isolation, rule.origin) if rule.default_deny else None
+        self.sources = shape.sources
+        self.peers: list[PeerSet] = []
+        self._labels = labels
+        self._tails = tails(shape.traffic)
+        self._by_name = shape.port_keys
 
     def keys(self, subjects: Iterable[int], peers: Collection[PeerSet]) -> Iterator[PolicyKey]:
         """The entries for these subjects and peers."""
-        make, tier, direction = PolicyKey._make, int(self.rule.tier), int(self.rule.direction)
+        make, tier, direction = PolicyKey._make, int(self.shape.tier), int(self.shape.direction)
         for subject in subjects:
+            own = self._tails
+            if self._by_name and direction == Direction.INGRESS:
+                own = list(dict.fromkeys((*own, *self._named(subject))))
             for kind, numbers in peers:
                 for number in numbers:
-                    for port, protocol, prefix in self.tails:
-                        yield make((subject, number, port, protocol, prefix, kind, tier, direction))
+                    for port, protocol, prefix in self._named(number) if kind == NAMED else own:
+                        yield make((subject, number, port, protocol, prefix, max(kind, IDENTITY), tier, direction))
 
     def speaks_of(self, kind: int, number: int) -> bool:
         return any(number in numbers for each, numbers in self.peers if each == kind)
+
+    def _named(self, number: int) -> list[Tail]:
+        """The entries for what an identity calls by the names of the rules."""
+        return [
+            (int(port), self._by_name[label.key], PROTOCOL_BITS + PORT_BITS)
+            for label in self._labels.get(number, ())
+            if label.key in self._by_name
+            for port in label.value.split(",")
+        ]
 
 
 class Resolver:
@@ -82,10 +154,12 @@ class Resolver:
         self._selectors = selectors
         self._prefixes = prefixes
         self._local: set[int] = set()
-        self._rules: dict[Rule, ActiveRule] = {}
-        self._by_subject: dict[Selector, dict[Rule, ActiveRule]] = {}
-        self._by_peer: dict[Source, dict[Rule, ActiveRule]] = {}
-        self._defaults = [(direction, Claim(default_allow(direction))) for direction in Direction]
+        self._active: dict[Shape, Active] = {}
+        self._parts: dict[Rule, list[tuple[Active, Wish]]] = {}
+        self._by_subject: dict[Selector, dict[Active, None]] = {}
+        self._by_peer: dict[Source, dict[Active, None]] = {}
+        self._ports: dict[int, tuple[Label, ...]] = {}
+        self._defaults = [(direction, Claim(Wish(default_allow(direction)))) for direction in Direction]
 
     @property
     def subjects(self) -> AbstractSet[int]:
@@ -94,24 +168,55 @@ class Resolver:
 
     def add_rule(self, rule: Rule) -> None:
         """Its prefixes are known already."""
-        subjects = self._selectors.acquire(rule.subject)
-        active = ActiveRule(rule, subjects, [self._acquire(source) for source in _sources(rule)])
-        if rule.peers.anyone:
-            active.peers.append(_ANYONE)
-        self._rules[rule] = active
-        self._by_subject.setdefault(rule.subject, {})[rule] = active
-        for source in _sources(rule):
-            self._by_peer.setdefault(source, {})[rule] = active
-        self._claim(active, self._local & subjects)
+        wanted = [(Shape.of(rule), Wish(rule.text, rule.origin))]
+        if rule.default_deny:
+            wanted.append((Shape.isolating(rule), Wish(rule.isolation, rule.origin)))
+        self._parts[rule] = [(self._join(shape, wish), wish) for shape, wish in wanted]
 
     def remove_rule(self, rule: Rule) -> None:
-        active = self._rules.pop(rule)
-        self._disclaim(active, self._local & active.subjects)
-        _take_off(self._by_subject, rule.subject, rule)
-        self._selectors.release(rule.subject)
-        for source in _sources(rule):
-            _take_off(self._by_peer, source, rule)
+        for active, wish in self._parts.pop(rule):
+            self._leave(active, wish)
+
+    def _join(self, shape: Shape, wish: Wish) -> Active:
+        active = self._active.get(shape)
+        if active is None:
+            return self._start(shape, Claim(wish))
+        if active.claim.goes_first(wish):
+            self.map.change_first(self._all_keys(active), active.claim, partial(active.claim.add, wish))
+        else:
+            active.claim.add(wish)
+        return active
+
+    def _leave(self, active: Active, wish: Wish) -> None:
+        if len(active.claim.wishes) == 1:
+            self._end(active)
+        elif active.claim.goes_first(wish):
+            self.map.change_first(self._all_keys(active), active.claim, partial(active.claim.remove, wish))
+        else:
+            active.claim.remove(wish)
+
+    def _start(self, shape: Shape, claim: Claim) -> Active:
+        active = self._active[shape] = Active(shape, claim, self._selectors.acquire(shape.subject), self._ports)
+        active.peers = [self._acquire(source) for source in active.sources]
+        if shape.peers.anyone:
+            active.peers.append(_ANYONE)
+        self._by_subject.setdefault(shape.subject, {})[active] = None
+        for source in active.sources:
+            self._by_peer.setdefault(source, {})[active] = None
+        self.map.add(self._all_keys(active), claim)
+        return active
+
+    def _end(self, active: Active) -> None:
+        self.map.remove(self._all_keys(active), active.claim)
+        del self._active[active.shape]
+        _take_off(self._by_subject, active.shape.subject, active)
+        self._selectors.release(active.shape.subject)
+        for source in active.sources:
+            _take_off(self._by_peer, source, active)
             self._release(source)
+
+    def _all_keys(self, active: Active) -> Iterator[PolicyKey]:
+        return active.keys(self._local & active.subjects, active.peers)
 
     def add_subject(self, identity: int) -> None:
         """The first endpoint of an identity has come to this host; the identity is known already."""
@@ -119,7 +224,7 @@ class Resolver:
         for direction, claim in self._defaults:
             self.map.add([default_key(identity, direction, Tier.BASELINE)], claim)
         for active in self._selecting(identity):
-            self._claim(active, {identity})
+            self.map.add(active.keys([identity], active.peers), active.claim)
 
     def remove_subject(self, identity: int) -> None:
         """The last endpoint of an identity has left this host; the identity is still known."""
@@ -127,10 +232,12 @@ class Resolver:
         for direction, claim in self._defaults:
             self.map.remove([default_key(identity, direction, Tier.BASELINE)], claim)
         for active in self._selecting(identity):
-            self._disclaim(active, {identity})
+            self.map.remove(active.keys([identity], active.peers), active.claim)
 
     def add_identity(self, number: int, labels: Labels) -> None:
         """An identity has come into use; it becomes a subject afterwards, if at all."""
+        if labels.ports:
+            self._ports[number] = labels.ports
         for selector in self._selectors.add(number, labels):
             self._selector_gains(selector, number)
 
@@ -138,6 +245,7 @@ class Resolver:
         """An identity has gone out of use; it has ceased to be a subject before."""
         for selector in self._selectors.remove(number):
             self._selector_loses(selector, number)
+        self._ports.pop(number, None)
 
     def relabel(self, number: int, labels: Labels) -> None:
         """A prefix's identity has other covering prefixes."""
@@ -168,31 +276,21 @@ class Resolver:
         self._peer_lost(selector, number)
 
     def _peer_gained(self, source: Selector | Block, number: int) -> None:
-        for kind in (IDENTITY, PREFIX_CLASS):
-            for active in self._by_peer.get((kind, source), {}).values():
+        for kind in (NAMED, IDENTITY, PREFIX_CLASS):
+            for active in self._by_peer.get((kind, source), ()):
                 self.map.add(active.keys(self._local & active.subjects, [(kind, {number})]), active.claim)
 
     def _peer_lost(self, source: Selector | Block, number: int) -> None:
         """A number may be spoken of through another of the rule's sets still."""
-        for kind in (IDENTITY, PREFIX_CLASS):
-            for active in self._by_peer.get((kind, source), {}).values():
+        for kind in (NAMED, IDENTITY, PREFIX_CLASS):
+            for active in self._by_peer.get((kind, source), ()):
                 if not active.speaks_of(kind, number):
                     self.map.remove(active.keys(self._local & active.subjects, [(kind, {number})]), active.claim)
 
-    def _claim(self, active: ActiveRule, subjects: AbstractSet[int]) -> None:
-        self.map.add(active.keys(subjects, active.peers), active.claim)
-        if active.isolation:
-            self.map.add(_isolated(active.rule, subjects), active.isolation)
-
-    def _disclaim(self, active: ActiveRule, subjects: AbstractSet[int]) -> None:
-        self.map.remove(active.keys(subjects, active.peers), active.claim)
-        if active.isolation:
-            self.map.remove(_isolated(active.rule, subjects), active.isolation)
-
-    def _selecting(self, identity: int) -> Iterator[ActiveRule]:
+    def _selecting(self, identity: int) -> Iterator[Active]:
         for selector, users in self._by_subject.items():
             if identity in self._selectors.selected(selector):
-                yield from users.values()
+                yield from users
 
     def _acquire(self, source: Source) -> PeerSet:
         kind, what = source
@@ -211,19 +309,7 @@ def default_key(subject: int, direction: Direction, tier: Tier) -> PolicyKey:
     return PolicyKey(subject, 0, 0, 0, 0, ANY, int(tier), int(direction))
 
 
-def _isolated(rule: Rule, subjects: Iterable[int]) -> list[PolicyKey]:
-    return [default_key(subject, rule.direction, Tier.NORMAL) for subject in subjects]
-
-
-def _sources(rule: Rule) -> list[Source]:
-    """What a rule's peers are made of, each once."""
-    parts: list[Source] = [(IDENTITY, selector) for selector in rule.peers.selectors]
-    parts += [(IDENTITY, block) for block in rule.peers.outside]
-    parts += [(PREFIX_CLASS, block) for block in rule.peers.addresses]
-    return list(dict.fromkeys(parts))
-
-
-def _take_off(shelves: dict[SourceKey, dict[Rule, ActiveRule]], source: SourceKey, rule: Rule) -> None:
-    del shelves[source][rule]
+def _take_off(shelves: dict[SourceKey, dict[Active, None]], source: SourceKey, active: Active) -> None:
+    del shelves[source][active]
     if not shelves[source]:
         del shelves[source]

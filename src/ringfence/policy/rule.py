@@ -13,6 +13,7 @@ from typing import Final
 
 from ringfence.abi import Direction, Reason, Tier, Verdict
 from ringfence.identity.prefixes import Block, Network
+from ringfence.labels import Labels
 from ringfence.selector import Selector
 from ringfence.traffic import format_protocol, last_port
 from ringfence.verdict import RuleText
@@ -43,17 +44,48 @@ BUILT_IN: Final = Origin()
 
 
 @dataclass(frozen=True, slots=True)
+class CidrGroup:
+    """Prefixes under a name and labels, for rules to refer to."""
+
+    name: str
+    labels: Labels
+    prefixes: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBlock:
+    """The addresses of some CIDR groups, without exceptions. The groups are meant by one name or by their labels.
+
+    A group that is not there has no addresses.
+    """
+
+    name: str = ""
+    selector: Selector | None = None
+    excepts: tuple[Network, ...] = ()
+
+    def means(self, group: CidrGroup) -> bool:
+        """Whether it speaks of a group."""
+        return group.name == self.name if self.selector is None else self.selector.matches(group.labels)
+
+    def __str__(self) -> str:
+        named = f"CIDR group {self.name}" if self.selector is None else f"CIDR groups with {self.selector}"
+        return f"{named} except {', '.join(map(str, self.excepts))}" if self.excepts else named
+
+
+@dataclass(frozen=True, slots=True)
 class Peers:
     """Whom a rule speaks of: the union of its parts; with none of them nobody.
 
     `outside` are addresses of whatever is no endpoint (Cilium's CIDR rules); `addresses` are addresses of whomever
-    (Kubernetes' ipBlock and networks).
+    (Kubernetes' ipBlock and networks). `groups` stand for blocks that are to be put into their place by what the
+    groups hold at the time: `outside`, once they are.
     """
 
     anyone: bool = False
     selectors: tuple[Selector, ...] = ()
     outside: tuple[Block, ...] = ()
     addresses: tuple[Block, ...] = ()
+    groups: tuple[GroupBlock, ...] = ()
 
     @property
     def prefixes(self) -> frozenset[Network]:
@@ -68,7 +100,7 @@ class Peers:
     def __str__(self) -> str:
         if self.anyone:
             return "anyone"
-        return " or ".join(map(str, (*self.selectors, *self.outside, *self.addresses))) or "nobody"
+        return " or ".join(map(str, (*self.selectors, *self.outside, *self.addresses, *self.groups))) or "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +125,17 @@ class Ports:
         return f"{ports}/{format_protocol(self.protocol)}"
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPort:
+    """The ports that the destination itself calls by a name. Without a protocol: those of whatever protocol."""
+
+    name: str
+    protocol: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}/{format_protocol(self.protocol)}" if self.protocol is not None else self.name
+
+
 ANYONE: Final = Peers(anyone=True)
 NOBODY: Final = Peers()
 ALL_TRAFFIC: Final = (Ports(),)
@@ -100,7 +143,10 @@ ALL_TRAFFIC: Final = (Ports(),)
 
 @dataclass(frozen=True)
 class Rule:
-    """One statement of a policy. `index` numbers the rules of a policy; `policy` is its uid, kind/namespace/name."""
+    """One statement of a policy. `index` numbers the rules of a policy; `policy` is its uid, kind/namespace/name.
+
+    It speaks of all of `traffic` and, besides, of the destination's `named_ports`.
+    """
 
     policy: str
     index: int
@@ -114,6 +160,7 @@ class Rule:
     order: int = 0
     default_deny: bool = True
     origin: Origin = BUILT_IN
+    named_ports: tuple[NamedPort, ...] = ()
 
     @cached_property
     def precedence(self) -> int:
@@ -177,7 +224,10 @@ _VERB: Final = {Verdict.ALLOW: "allowed", Verdict.DENY: "denied", Verdict.PASS: 
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy document. `text` is the document as written, for people to see what is applied."""
+    """One policy document. `text` is the document as written, for people to see what is applied.
+
+    A CIDR group is applied, replaced and deleted as policies are; it has a `group` and no rules.
+    """
 
     kind: str
     namespace: str
@@ -185,6 +235,7 @@ class Policy:
     rules: tuple[Rule, ...]
     origin: Origin
     text: str = ""
+    group: CidrGroup | None = None
 
     @property
     def uid(self) -> str:

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ringfence.errors import Problem
 from ringfence.identity.prefixes import Address, Network
+from ringfence.labels import PORT_SOURCE
 from ringfence.policy.document import Document, Path
 from ringfence.selector import CIDR_SOURCE, requirement_key
 
@@ -159,7 +160,7 @@ class LabelSelector(Closed):
 
 def _check_key(written: str, path: Path) -> None:
     source, key = requirement_key(written)
-    if not key or not source:
+    if not key or not source or source == PORT_SOURCE:
         raise flaw(f"label key {written!r}", "key or source:key", path)
     if source == CIDR_SOURCE:
         try:

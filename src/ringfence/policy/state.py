@@ -21,7 +21,7 @@ from ringfence.policy.builtin import LINK_LOCAL, Settings, builtin_policies
 from ringfence.policy.mapstate import MapState, PolicyKey
 from ringfence.policy.repository import Repository, RuleDelta
 from ringfence.policy.resolve import Resolver
-from ringfence.policy.rule import Policy
+from ringfence.policy.rule import Origin, Policy, Rule
 from ringfence.verdict import RuleText
 
 DEFAULT_SETTINGS = Settings()
@@ -49,14 +49,15 @@ class PolicyState:
         self.selectors = SelectorCache()
         self.ipcache = Ipcache(self.prefixes)
         self._resolver = Resolver(self.selectors, self.prefixes)
+        self._settings = settings
         self._builtin = builtin_policies(settings)
         self._endpoints: Counter[int] = Counter()
-        self._nodes: set[Network] = set()
+        self._nodes: dict[Network, Reserved] = {}
         self._touched: dict[int, Labels | None] = {}
         for number, labels in RESERVED_LABELS.items():
             self._resolver.add_identity(number, labels)
         for policy in self._builtin:
-            self._change_rules([RuleDelta(added=policy.rules)])
+            self._change_rules(RuleDelta(added=policy.rules))
         self.ipcache.assign(LINK_LOCAL, Reserved.HOST)
         for prefix in settings.workload_prefixes:
             self.ipcache.assign(prefix, Reserved.UNMANAGED)
@@ -77,8 +78,7 @@ class PolicyState:
 
     def apply(self, policies: Iterable[Policy]) -> None:
         """Add policies; one with the uid of another takes its place, the last of several counts."""
-        wanted = {policy.uid: policy for policy in policies}
-        self._change_rules([self.policies.put(policy) for policy in wanted.values()])
+        self._change_rules(self.policies.change(put=policies))
 
     def delete(self, uids: Iterable[str]) -> None:
         """Raises NotFound, and deletes nothing, if one of the uids is not applied."""
@@ -86,7 +86,7 @@ class PolicyState:
         missing = [uid for uid in wanted if uid not in self.policies]
         if missing:
             raise NotFound(f"no such policy is applied: {', '.join(missing)}")
-        self._change_rules([self.policies.remove(uid) for uid in wanted])
+        self._change_rules(self.policies.change(remove=wanted))
 
     def add_endpoint(self, labels: Labels, addresses: Iterable[Address]) -> int:
         """An endpoint of this host has come. Returns its identity."""
@@ -132,14 +132,31 @@ class PolicyState:
             self._resolver.remove_identity(number)
             self._touched[number] = None
 
-    def set_nodes(self, addresses: Iterable[Address]) -> None:
-        """The addresses of the node itself, all of them."""
-        wanted = set(map(host_network, addresses))
-        for network in self._nodes - wanted:
-            self.ipcache.unassign(network)
-        for network in wanted - self._nodes:
-            self.ipcache.assign(network, Reserved.HOST)
+    def set_nodes(self, addresses: Iterable[Address], others: Iterable[Address] = ()) -> None:
+        """The addresses of the node itself, and of other nodes, all of them."""
+        wanted = dict.fromkeys(map(host_network, others), Reserved.REMOTE_NODE)
+        wanted |= dict.fromkeys(map(host_network, addresses), Reserved.HOST)
+        for network, owner in self._nodes.items() - wanted.items():
+            self._remove_node(network, owner)
+        for network, owner in wanted.items() - self._nodes.items():
+            self._add_node(network, owner)
         self._nodes = wanted
+
+    def _add_node(self, network: Network, owner: Reserved) -> None:
+        """Where prefixes are to mean nodes, a node's address has a prefix's identity, which says that it is a node."""
+        if self._settings.policy_cidr_match_mode != "nodes":
+            self.ipcache.assign(network, owner)
+            return
+        self.prefixes.owners[network] = owner
+        self._use_prefix(network)
+        self._relabel(network)
+        self.ipcache.assign(network, self.prefixes.number(network))
+
+    def _remove_node(self, network: Network, owner: Reserved) -> None:  # noqa: ARG002 - an item of what was added
+        self.ipcache.unassign(network)
+        if self.prefixes.owners.pop(network, None) is not None:
+            self._relabel(network)
+            self._drop_prefix(network)
 
     def labels(self, number: int) -> Labels | None:
         """The labels of an identity in use, None for a number that stands for nothing."""
@@ -154,13 +171,15 @@ class PolicyState:
         touched, self._touched = self._touched, {}
         return Changes(self._resolver.map.take_changes(), self.ipcache.take_changes(), touched)
 
-    def _change_rules(self, deltas: list[RuleDelta]) -> None:
+    def _change_rules(self, delta: RuleDelta) -> None:
         """First what comes, then what goes: a prefix that is used before and after keeps its number."""
-        for rule in (rule for delta in deltas for rule in delta.added):
+        if self._settings.enforcement == "never":
+            return
+        for rule in sorted(delta.added, key=_written):
             for prefix in sorted(rule.prefixes, key=_network_order):
                 self._use_prefix(prefix)
             self._resolver.add_rule(rule)
-        for rule in (rule for delta in deltas for rule in delta.removed):
+        for rule in sorted(delta.removed, key=_written, reverse=True):
             self._resolver.remove_rule(rule)
             for prefix in rule.prefixes:
                 self._drop_prefix(prefix)
@@ -191,9 +210,17 @@ class PolicyState:
         """The identities of prefixes inside one that has come or gone carry its label or no longer do."""
         for inner in self.prefixes.networks.inside(prefix):
             if inner != prefix:
-                number, labels = self.prefixes.number(inner), self.prefixes.labels(inner)
-                self._resolver.relabel(number, labels)
-                self._touched[number] = labels
+                self._relabel(inner)
+
+    def _relabel(self, prefix: Network) -> None:
+        number, labels = self.prefixes.number(prefix), self.prefixes.labels(prefix)
+        self._resolver.relabel(number, labels)
+        self._touched[number] = labels
+
+
+def _written(rule: Rule) -> tuple[Origin, str, int]:
+    """In the order written the rule that is named comes first and stays; in the reverse order it goes last."""
+    return rule.sequence
 
 
 def _network_order(network: Network) -> tuple[int, int, int]:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ringfence.abi import Direction, Verdict
 from ringfence.errors import BadInput, Problem
-from ringfence.identity.prefixes import Network, host_network
+from ringfence.identity.prefixes import Address, Network, host_network, inside
 from ringfence.identity.reserved import Reserved
-from ringfence.policy.builtin import Settings
+from ringfence.policy.builtin import LINK_LOCAL, Settings
 from ringfence.policy.case import Case, Party
 from ringfence.policy.evaluate import Oracle, addresses
 from ringfence.policy.explain import explain
@@ -80,6 +80,8 @@ def compile_world(world: World) -> CompiledWorld:
             owners.update((host_network(address), actor.name) for address in actor.addresses)
         elif actor.reserved is not None:
             _place_reserved(state, actor, actor.reserved)
+    nodes = {kind: _addresses(world, kind) for kind in (Reserved.HOST, Reserved.REMOTE_NODE)}
+    state.set_nodes(nodes[Reserved.HOST], nodes[Reserved.REMOTE_NODE])
     ipcache = {
         network: WorldPeer(known.identity, known.prefix_class, owners.get(network))
         for network, known in state.ipcache.items()
@@ -192,6 +194,8 @@ def packets(world: World, case: Case) -> Iterator[Traffic]:
     edges = {first}
     for ports in (ports for rule in world.rules for ports in rule.traffic if ports.protocol == protocol):
         edges.update(edge for edge in (ports.first, ports.last + 1) if first <= edge <= last_port(protocol))
+    for named in (each for actor in world.everyone() for each in actor.ports if each.protocol == protocol.name):
+        edges.update(edge for edge in (named.port, named.port + 1) if edge <= last_port(protocol))
     yield from (Traffic(protocol, edge) for edge in sorted(edges))
 
 
@@ -227,8 +231,14 @@ def _missing(world: World, case: Case) -> Iterator[Problem]:
 
 
 def _place_reserved(state: PolicyState, actor: Actor, reserved: Reserved) -> None:
-    for address in actor.addresses:
+    for address in actor.addresses if reserved not in {Reserved.HOST, Reserved.REMOTE_NODE} else ():
         state.ipcache.assign(host_network(address), reserved)
+
+
+def _addresses(world: World, kind: Reserved) -> list[Address]:
+    """The addresses of the nodes of a kind; link-local ones are the host's anyway."""
+    found = [address for actor in world.everyone() if actor.reserved == kind for address in actor.addresses]
+    return [address for address in dict.fromkeys(found) if not inside(host_network(address), LINK_LOCAL)]
 
 
 def _rule_dict(text: RuleText) -> dict[str, Any]:

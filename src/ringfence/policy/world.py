@@ -13,14 +13,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from itertools import chain, count
 from typing import Final
 
-from ringfence.identity.prefixes import Address, Network, host_network, inside
+from ringfence.identity.prefixes import Address, Block, Network, host_network, inside
 from ringfence.identity.reserved import RESERVED_LABELS, Reserved
 from ringfence.labels import Label, Labels, parse_label, workload_labels
 from ringfence.policy.builtin import LINK_LOCAL, Settings, builtin_policies
 from ringfence.policy.case import Party
-from ringfence.policy.manifest import Namespace, Node, Pod
+from ringfence.policy.manifest import ContainerPort, Namespace, Node, Pod
 from ringfence.policy.parse import Parsed
-from ringfence.policy.rule import Policy, Rule
+from ringfence.policy.rule import CidrGroup, Policy, Rule
 
 DEFAULT_SETTINGS: Final = Settings()
 #: RFC 2544, for tests of devices; and a prefix of unique local addresses.
@@ -40,14 +40,19 @@ _FAMILY_OF: Final = {"world-ipv4": (4,), "world-ipv6": (6,), "world": (4, 6)}
 
 @dataclass(frozen=True)
 class Actor:
-    """One end of a packet. `local`: a workload whose policies are judged. `outside`: no workload and no node."""
+    """One end of a packet. `local`: a workload whose policies are judged. `outside`: no workload and no node.
+
+    `addressed`: rules about outside prefixes mean it all the same. `ports` are those it has names for.
+    """
 
     name: str
     labels: Labels
     addresses: tuple[Address, ...]
     local: bool = False
     outside: bool = False
+    addressed: bool = False
     reserved: Reserved | None = None
+    ports: tuple[ContainerPort, ...] = ()
 
     def address(self, version: int) -> Address | None:
         return next((each for each in self.addresses if each.version == version), None)
@@ -68,8 +73,15 @@ class World:
 
     @property
     def rules(self) -> Iterator[Rule]:
-        """All rules, the built-in ones too."""
-        return chain.from_iterable(policy.rules for policy in (*self.policies, *builtin_policies(self.settings)))
+        """All rules in force, the built-in ones too, with what CIDR groups hold in the place of the groups."""
+        if self.settings.enforcement == "never":
+            return iter(())
+        policies = (*self.policies, *builtin_policies(self.settings))
+        return (_ungrouped(rule, self.groups) for policy in policies for rule in policy.rules)
+
+    @property
+    def groups(self) -> list[CidrGroup]:
+        return [policy.group for policy in self.policies if policy.group is not None]
 
     def actor(self, party: Party) -> Actor:
         """Raises KeyError for a party that the world was not built with and that is no pod of it."""
@@ -93,7 +105,8 @@ class _Builder:
         self._taken = {address for pod in parsed.pods for address in pod.addresses}
         self._taken |= {address for node in parsed.nodes for address in node.addresses}
         self._free = {4: _unused(_MADE_UP_V4, self._taken), 6: _unused(_MADE_UP_V6, self._taken)}
-        self._prefixes = {prefix for policy in parsed.policies for rule in policy.rules for prefix in rule.prefixes}
+        rules = World(parsed.policies, {}, {}, settings).rules
+        self._prefixes = {prefix for rule in rules for prefix in rule.prefixes}
         self._by_address: dict[Address, Actor] = {}
         self._entities: dict[str, Actor] = {}
 
@@ -110,17 +123,17 @@ class _Builder:
 
     def _pod(self, pod: Pod) -> Actor:
         if pod.host_network:
-            labels, reserved = RESERVED_LABELS[Reserved.HOST], Reserved.HOST
-            actor = Actor(pod.path, labels, pod.addresses or self._made_up(), reserved=reserved)
+            actor = self._reserved(pod.path, Reserved.HOST, pod.addresses or self._made_up())
         else:
-            actor = Actor(pod.path, pod.all_labels(self._namespaces), pod.addresses or self._made_up(), local=True)
+            labels, ports = pod.all_labels(self._namespaces), tuple(port for port in pod.ports if port.name)
+            actor = Actor(pod.path, labels, pod.addresses or self._made_up(), local=True, ports=ports)
         return self._remember(actor)
 
     def _node(self, node: Node, entity: str) -> None:
         """The first node is the one the workloads run on."""
         reserved = Reserved.HOST if entity == "host" else Reserved.REMOTE_NODE
         addresses = node.addresses or self._made_up()
-        actor = self._remember(Actor(f"node {node.name}", RESERVED_LABELS[reserved], addresses, reserved=reserved))
+        actor = self._remember(self._reserved(f"node {node.name}", reserved, addresses))
         self._entities.setdefault(entity, actor)
 
     def _other(self, party: Party) -> Actor:
@@ -143,9 +156,19 @@ class _Builder:
             addresses = tuple(self._outside_address(version) for version in _FAMILY_OF[entity])
             return Actor(entity, outside_labels(addresses), addresses, outside=True)
         reserved = Reserved[entity.upper().replace("-", "_")]
-        local = reserved == Reserved.INIT
-        actor = Actor(entity, RESERVED_LABELS[reserved], self._made_up(), local, reserved=reserved)
-        return self._remember(actor)
+        return self._remember(self._reserved(entity, reserved, self._made_up()))
+
+    def _reserved(self, name: str, reserved: Reserved, addresses: tuple[Address, ...]) -> Actor:
+        """Whoever has a reserved identity. With the setting, prefixes mean the addresses of nodes too."""
+        widened = self._settings.policy_cidr_match_mode == "nodes"
+        return Actor(
+            name,
+            RESERVED_LABELS[reserved],
+            addresses,
+            local=reserved == Reserved.INIT,
+            addressed=widened and reserved in {Reserved.HOST, Reserved.REMOTE_NODE},
+            reserved=reserved,
+        )
 
     def _at_address(self, address: Address) -> Actor:
         if address in self._by_address:
@@ -174,6 +197,18 @@ class _Builder:
         network = host_network(address)
         prefixes: Iterable[Network] = chain(self._prefixes, self._settings.workload_prefixes)
         return any(prefix.prefixlen and inside(network, prefix) for prefix in prefixes)
+
+
+def _ungrouped(rule: Rule, groups: Iterable[CidrGroup]) -> Rule:
+    """A rule with the prefixes that the groups it speaks of hold, each without the exceptions that lie in it."""
+    if not rule.peers.groups:
+        return rule
+    blocks = list(rule.peers.outside)
+    for written in rule.peers.groups:
+        for prefix in (prefix for group in groups if written.means(group) for prefix in group.prefixes):
+            excepts = tuple(each for each in written.excepts if inside(each, prefix))
+            blocks += [Block(prefix, excepts)] if not any(inside(prefix, each) for each in written.excepts) else []
+    return replace(rule, peers=replace(rule.peers, outside=tuple(blocks), groups=()))
 
 
 def outside_labels(addresses: Iterable[Address]) -> Labels:

@@ -80,7 +80,7 @@ def test_pods_of_one_name_or_address_are_refused() -> None:
     """Every pod that cannot be wired is told with its place."""
     with pytest.raises(BadInput) as caught:
         planned(pod("a", ip="10.0.0.1"), pod("b", ip="10.0.0.1"), pod("a", ip="10.0.0.2"))
-    assert [problem.found for problem in caught.value.problems] == ["10.0.0.1 once more", "shop/a once more"]
+    assert [problem.found for problem in caught.value.problems] == ["10.0.0.1 for shop/b", "Pod/shop/a once more"]
 
 
 def test_no_pods_is_bad_input() -> None:

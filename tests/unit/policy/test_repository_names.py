@@ -20,8 +20,7 @@ spec: {{endpointSelector: {{}}, ingress: [{{}}]}}
 def repository() -> Repository:
     text = policy("web", "shop") + policy("api", "shop") + policy("web", "bank")
     made = Repository()
-    for each in parse_documents([Source("all.yaml", text)]).policies:
-        made.put(each)
+    made.change(parse_documents([Source("all.yaml", text)]).policies)
     return made
 
 

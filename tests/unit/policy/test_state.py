@@ -9,7 +9,7 @@ from ringfence.errors import NotFound
 from ringfence.identity.ipcache import Known
 from ringfence.identity.reserved import Reserved
 from ringfence.labels import Labels, workload_labels
-from ringfence.policy.mapstate import Claim, MapState, PolicyKey
+from ringfence.policy.mapstate import Claim, MapState, PolicyKey, Wish
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.resolve import default_key, tails
 from ringfence.policy.rule import Policy, Ports, default_allow
@@ -165,7 +165,7 @@ def test_entries_of_ports() -> None:
 
 def test_wanting_a_key_twice_is_wanting_it_once() -> None:
     """A claim is there or not; removing what is not there does nothing."""
-    state, claim = MapState(), Claim(default_allow(Direction.INGRESS))
+    state, claim = MapState(), Claim(Wish(default_allow(Direction.INGRESS)))
     key = default_key(256, Direction.INGRESS, Tier.BASELINE)
     state.add([key, key], claim)
     state.add([key], claim)
