@@ -14,6 +14,7 @@ from ringfence.api.control import Control
 from ringfence.api.server import create_app
 
 _GRACE_SECONDS = 2
+_IDLE_SECONDS = 300  # a caller that comes back finds its connection: making one takes as long as a change of policy
 
 
 class _Server(uvicorn.Server):
@@ -32,9 +33,12 @@ class ApiServer:
         self._socket = _listen(path)
         config = uvicorn.Config(
             create_app(control),
+            http="httptools",
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._server = _Server(config)

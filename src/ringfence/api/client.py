@@ -9,18 +9,18 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
-
+from ringfence.api.exchange import Answer, Connection
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
     from ringfence.api import shapes
 
-_NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
+_OK, _BAD_REQUEST = 200, 400
 _Query = Mapping[str, str | int | Sequence[str] | None]
 
 
@@ -30,12 +30,16 @@ def default_socket(instance: str = "default") -> str:
 
 
 class Client:
-    """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
+    """A caller of one agent. Methods raise `RingfenceError`: what the agent refused and why.
+
+    Any thread may call; requests share a connection and go one after another, a stream of events has its own.
+    """
 
     def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:
         self.socket = socket or default_socket()
-        transport = httpx.HTTPTransport(uds=self.socket)
-        self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._lock = Lock()
+        self._idle: Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +49,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        with self._lock:
+            self._drop()
 
     def status(self) -> shapes.Status:
         """The agent at a glance."""
@@ -146,36 +151,61 @@ class Client:
         port: str | None = None,
     ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost]]:
         """Verdicts from now on. Inside the block every later event is certain to be in the stream, or counted lost."""
-        query = _given({"type": type, "from": list(from_), "to": list(to), "port": port})
-        with self._reported(), self._http.stream("GET", "/v1/events", params=query, timeout=_NO_ANSWER_EXPECTED) as got:
-            if got.is_error:
-                got.read()
-                raise _refusal(got)
-            yield self._lines(got)
-
-    def _lines(self, response: httpx.Response) -> Iterator[shapes.FlowShape | shapes.Lost]:
+        query = {"type": type, "from": list(from_), "to": list(to), "port": port}
         with self._reported():
-            for line in response.iter_lines():
-                if line:
-                    yield json.loads(line)
+            connection = Connection(self.socket, self._timeout_seconds)
+        try:
+            with self._reported():
+                answer = connection.send("GET", _target("/v1/events", query), b"")
+                if answer.status != _OK:
+                    raise _refusal(answer, connection.body(answer))
+                connection.wait_forever()
+            yield self._lines(connection)
+        finally:
+            connection.close()
+
+    def _lines(self, connection: Connection) -> Iterator[shapes.FlowShape | shapes.Lost]:
+        with self._reported():
+            for line in connection.lines():
+                yield json.loads(line)
 
     def _call(self, method: str, path: str, *, query: _Query | None = None, body: object = None) -> object:
-        with self._reported():
-            response = self._http.request(method, path, params=_given(query or {}), json=body)
-        if response.is_error:
-            raise _refusal(response)
-        return response.json()
+        sent = b"" if body is None else json.dumps(body).encode()
+        with self._lock, self._reported():
+            connection = self._connection()
+            try:
+                answer = connection.send(method, _target(path, query or {}), sent)
+                received = connection.body(answer)
+            except BaseException:
+                # Whatever the rest of the answer is, it must not be taken for that of the next request.
+                self._drop()
+                raise
+        if answer.status != _OK:
+            raise _refusal(answer, received)
+        return json.loads(received)
+
+    def _connection(self) -> Connection:
+        if self._idle is not None and not self._idle.usable:
+            self._drop()
+        if self._idle is None:
+            self._idle = Connection(self.socket, self._timeout_seconds)
+        return self._idle
+
+    def _drop(self) -> None:
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
             yield
-        except httpx.ConnectError as error:
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
             message = f"no agent answers at {self.socket}; start one with: ringfence agent"
             raise Unavailable(message) from error
-        except httpx.TimeoutException as error:
+        except TimeoutError as error:
             raise Unavailable(f"the agent at {self.socket} did not answer in time") from error
-        except httpx.TransportError as error:
+        except (OSError, ValueError) as error:
             raise Unavailable(f"the agent at {self.socket} closed the connection") from error
 
 
@@ -183,19 +213,20 @@ def _path(*parts: str) -> str:
     return "/v1/" + "/".join((*parts[:-1], quote(parts[-1], safe="")))
 
 
-def _given(query: _Query) -> dict[str, Any]:
-    return {key: value for key, value in query.items() if value is not None and value != []}
+def _target(path: str, query: _Query) -> str:
+    given = {name: value for name, value in query.items() if value is not None and value != []}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
-def _refusal(response: httpx.Response) -> RingfenceError:
+def _refusal(answer: Answer, body: bytes) -> RingfenceError:
     """The error that the agent raised, rebuilt from the answer's status and body."""
     try:
-        document = response.json()
+        document: dict[str, Any] = json.loads(body)
         message = str(document["error"])
     except (ValueError, KeyError, TypeError):
-        return RingfenceError(f"the agent answered {response.status_code}: {response.text[:200]}")
+        return RingfenceError(f"the agent answered {answer.status}: {body[:200].decode(errors='replace')}")
     problems = tuple(Problem(**problem) for problem in document.get("problems", ()))
-    if response.status_code == httpx.codes.BAD_REQUEST:
+    if answer.status == _BAD_REQUEST:
         return BadInput(problems or message)
     kinds: dict[int, type[RingfenceError]] = {404: NotFound, 503: Unavailable}
-    return kinds.get(response.status_code, RingfenceError)(message)
+    return kinds.get(answer.status, RingfenceError)(message)

@@ -2,61 +2,42 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, Any
-
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from collections.abc import AsyncIterator
 
 from ringfence.api import shapes
+from ringfence.api.application import Api, Application
 from ringfence.api.control import Control
-from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
+from ringfence.api.routes import Routes
 from ringfence.flow.filter import FlowFilter
 
-_STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
-}
-Terms = Annotated[list[str] | None, Query()]
 
-
-def create_app(control: Control) -> FastAPI:
+def create_app(control: Control) -> Api:
     """The application over one agent."""
-    app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
-    app.add_exception_handler(RingfenceError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_shape)
-    _endpoint_routes(app, control)
-    _policy_routes(app, control)
-    _bpf_routes(app, control)
-    _event_routes(app, control)
-    return app
+    routes = Routes()
+    _endpoint_routes(routes, control)
+    _policy_routes(routes, control)
+    _bpf_routes(routes, control)
+    _event_routes(routes, control)
+
+    def contract() -> Application:
+        from ringfence.api.contract import describe  # noqa: PLC0415 - imports FastAPI, which few ask for
+
+        return describe(routes)
+
+    return Api(routes, contract)
 
 
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
-    status = next((code for kind, code in _STATUS_OF.items() if isinstance(error, kind)), 409)
-    problems = [dataclasses.asdict(problem) for problem in getattr(error, "problems", ())]
-    return JSONResponse({"error": str(error), "problems": problems}, status)
-
-
-async def _refuse_shape(_request: Request, error: Exception) -> JSONResponse:
-    """A request that does not have the documented shape: one line, each field by its path."""
-    assert isinstance(error, RequestValidationError)
-    told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return JSONResponse({"error": f"bad request: {told}", "problems": []}, 400)
-
-
-def _endpoint_routes(app: FastAPI, control: Control) -> None:
+def _endpoint_routes(app: Routes, control: Control) -> None:
     @app.get("/v1/status")
     async def status() -> shapes.Status:
         return await control.status()
 
     @app.get("/v1/endpoints")
-    async def endpoints() -> list[shapes.EndpointShape]:
+    def endpoints() -> list[shapes.EndpointShape]:
         return control.endpoints()
 
     @app.get("/v1/endpoints/{name:path}")
-    async def endpoint(name: str) -> shapes.EndpointShape:
+    def endpoint(name: str) -> shapes.EndpointShape:
         return control.endpoint(name)
 
     @app.put("/v1/endpoints/{name:path}")
@@ -68,15 +49,15 @@ def _endpoint_routes(app: FastAPI, control: Control) -> None:
         return await control.delete_endpoint(name)
 
     @app.get("/v1/identities")
-    async def identities() -> list[shapes.IdentityShape]:
+    def identities() -> list[shapes.IdentityShape]:
         return control.identities()
 
     @app.get("/v1/identities/{number}")
-    async def identity(number: int) -> shapes.IdentityShape:
+    def identity(number: int) -> shapes.IdentityShape:
         return control.identity(number)
 
 
-def _policy_routes(app: FastAPI, control: Control) -> None:
+def _policy_routes(app: Routes, control: Control) -> None:
     @app.post("/v1/policies")
     async def apply_policies(request: shapes.ApplyRequest) -> shapes.Applied:
         return await control.apply_policies(request)
@@ -86,35 +67,34 @@ def _policy_routes(app: FastAPI, control: Control) -> None:
         return await control.delete_policies(request["uids"])
 
     @app.get("/v1/policies")
-    async def policies() -> list[shapes.PolicyShape]:
+    def policies() -> list[shapes.PolicyShape]:
         return control.policies()
 
     @app.get("/v1/policies/{uid:path}")
-    async def policy(uid: str) -> shapes.PolicyShape:
+    def policy(uid: str) -> shapes.PolicyShape:
         return control.policy(uid)
 
 
-def _bpf_routes(app: FastAPI, control: Control) -> None:
-    # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
-    @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
-    async def entries(subject: int | None = None, peer: int | None = None) -> JSONResponse:
-        return JSONResponse(await control.entries(subject, peer))
+def _bpf_routes(app: Routes, control: Control) -> None:
+    @app.get("/v1/bpf/policy")
+    async def entries(subject: int | None = None, peer: int | None = None) -> list[shapes.EntryShape]:
+        return await control.entries(subject, peer)
 
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
         return await control.set_entry(request)
 
     @app.delete("/v1/bpf/policy")
-    async def delete_entry(key: shapes.EntryKey) -> shapes.Revision:
-        return await control.delete_entry(key)
+    async def delete_entry(request: shapes.EntryKey) -> shapes.Revision:
+        return await control.delete_entry(request)
 
-    @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
-    async def ipcache(address: str | None = None) -> JSONResponse:
-        return JSONResponse(control.ipcache(address))
+    @app.get("/v1/bpf/ipcache")
+    def ipcache(address: str | None = None) -> list[shapes.IpcacheShape]:
+        return control.ipcache(address)
 
-    @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
-    async def connections() -> JSONResponse:
-        return JSONResponse(await control.connections())
+    @app.get("/v1/bpf/ct")
+    async def connections() -> list[shapes.ConnectionShape]:
+        return await control.connections()
 
     @app.delete("/v1/bpf/ct")
     async def flush_connections() -> shapes.Flushed:
@@ -124,19 +104,17 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
     async def maps() -> list[shapes.MapShape]:
         return await control.maps()
 
-    @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
-    async def bpf_map(name: str) -> JSONResponse:
-        return JSONResponse(await control.map(name))
+    @app.get("/v1/bpf/maps/{name}")
+    async def bpf_map(name: str) -> shapes.MapDump:
+        return await control.map(name)
 
 
-def _event_routes(app: FastAPI, control: Control) -> None:
-    # `from` is a word of Python's: it needs its alias.
-    @app.get("/v1/events", response_class=StreamingResponse)
-    async def events(
-        from_: Annotated[list[str] | None, Query(alias="from")] = None,
-        to: Terms = None,
+def _event_routes(app: Routes, control: Control) -> None:
+    @app.get("/v1/events")
+    def events(
+        from_: list[str] | None = None,
+        to: list[str] | None = None,
         type: str | None = None,  # noqa: A002 - the name of the query parameter
         port: str | None = None,
-    ) -> StreamingResponse:
-        wanted = FlowFilter.parse(type, from_ or [], to or [], port)
-        return StreamingResponse(control.subscribe(wanted), media_type="application/x-ndjson")
+    ) -> AsyncIterator[bytes]:
+        return control.subscribe(FlowFilter.parse(type, from_ or [], to or [], port))
