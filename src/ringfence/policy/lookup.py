@@ -6,11 +6,12 @@ identity over a prefix class over anyone. A pass, or no match, goes on to the ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from ringfence.abi import Direction, PeerKind, Reason, Tier, Verdict
 from ringfence.identity.ipcache import Known
-from ringfence.policy.mapstate import MapState, PolicyKey
+from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.resolve import PROTOCOL_BITS
 from ringfence.traffic import PORT_BITS, Traffic
 from ringfence.verdict import Decision, RuleText
@@ -28,10 +29,20 @@ _NO_VERDICT = RuleText(
 )
 
 
-class Lookup:
-    """Answers from a map state that does not change meanwhile: only shapes of keys that occur in it are tried."""
+class Entries(Protocol):
+    """What is looked up in: a map state, or a part of one."""
 
-    def __init__(self, state: MapState) -> None:
+    def items(self) -> Iterable[tuple[PolicyKey, RuleText]]: ...
+
+    def winner(self, key: PolicyKey) -> RuleText | None: ...
+
+    def tied(self, key: PolicyKey) -> tuple[RuleText, ...]: ...
+
+
+class Lookup:
+    """Answers from entries that do not change meanwhile: only shapes of keys that occur among them are tried."""
+
+    def __init__(self, state: Entries) -> None:
         self._map = state
         found = {(key.tier, key.direction, key.peer_kind, key.prefix) for key, _ in state.items()}
         self._shapes: dict[tuple[int, int], list[tuple[int, int]]] = {}
