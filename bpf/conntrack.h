@@ -105,9 +105,12 @@ __inline __u64 ct_timeout(const struct ct_entry *entry, __u8 protocol)
 	return entry->state & (CT_STATE_REPLIED | CT_STATE_RECREATED) ? ct_timeout_tcp : ct_timeout_tcp_syn;
 }
 
+/* What was seen in this very tick needs no arithmetic: most packets of a busy flow. */
 __inline bool ct_expired(const struct ct_entry *entry, __u8 protocol)
 {
-	return bpf_jiffies64() - entry->last_seen > ct_timeout(entry, protocol) * jiffies_per_second;
+	__u64 idle = bpf_jiffies64() - entry->last_seen;
+
+	return unlikely(idle) && idle > ct_timeout(entry, protocol) * jiffies_per_second;
 }
 
 /* The tags are checked after both words are read: an element that was given to another tuple meanwhile is a miss. */
