@@ -23,6 +23,7 @@ from ringfence.policy.case import Party
 from ringfence.policy.classes import Region, longest, regions, witness
 from ringfence.policy.evaluate import peer_meant
 from ringfence.policy.held import EntryRow
+from ringfence.policy.manifest import ContainerPort
 from ringfence.policy.parse import Parsed
 from ringfence.policy.rule import Peers, Rule
 from ringfence.policy.world import DEFAULT_SETTINGS, Actor, World, build_world, outside_labels
@@ -43,11 +44,12 @@ class Addresses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An actor at one of its addresses, and what the ipcache says of that."""
+    """An actor at one of its addresses, and what the ipcache says of that. `ports` are those that rules name."""
 
     actor: Actor
     address: Address
     known: Known
+    ports: frozenset[ContainerPort] = frozenset()
 
     @property
     def as_peer(self) -> Actor:
@@ -81,21 +83,24 @@ def place(world: World, ipcache: Addresses) -> list[Placed]:
     owners = {address: actor for actor in world.everyone() if not actor.outside for address in actor.addresses}
     cuts: set[Network] = {*rule_prefixes, *map(host_network, owners), LINK_LOCAL, *world.settings.workload_prefixes}
     cuts.update(network for network, _ in ipcache.items())
+    names = {port.name for rule in world.rules for port in rule.named_ports}
     found: dict[Hashable, Placed] = {}
     for region in regions(cuts):
         actor = owners.get(region.address) or _nobodys(region, world.settings)
         known = ipcache.lookup(region.address)
-        looks = (actor.labels if not actor.outside else None, actor.local, longest(region.prefix, rule_prefixes))
-        found.setdefault((region.prefix.version, looks, known), Placed(actor, region.address, known))
+        ports = frozenset(port for port in actor.ports if port.name in names)
+        labels = actor.labels if not actor.outside else None
+        looks = (labels, ports, actor.local, actor.addressed, longest(region.prefix, rule_prefixes))
+        found.setdefault((region.prefix.version, looks, known), Placed(actor, region.address, known, ports))
     return list(found.values())
 
 
 def subjects(placed: list[Placed]) -> Iterator[Placed]:
-    """Those whose policies are judged, each class of labels and identity once for a family."""
+    """Those whose policies are judged, each class of labels, ports and identity once for a family."""
     found: dict[Hashable, Placed] = {}
     for each in placed:
         if each.actor.local:
-            found.setdefault((each.actor.labels, each.known.identity, each.address.version), each)
+            found.setdefault((each.actor.labels, each.ports, each.known.identity, each.address.version), each)
     return iter(found.values())
 
 
@@ -115,12 +120,15 @@ def _nobodys(region: Region, settings: Settings) -> Actor:
 class PeerClasses:
     """The peers of one family, and which of them rules mean and rows of entries are for, as arrays over them.
 
-    `by_labels` is shared by both families: what is known already of whom rules mean that ask for labels alone.
+    `ports` numbers the sets of named ports. `by_labels` is shared by both families: what is known already of whom
+    rules mean that ask for labels alone.
     """
 
     def __init__(self, placed: Iterable[Placed], by_labels: dict[Peers, dict[Labels, int]]) -> None:
         self.placed = list(placed)
         self._by_labels = by_labels
+        numbers: dict[frozenset[ContainerPort], int] = {}
+        self.ports = np.array([numbers.setdefault(each.ports, len(numbers)) for each in self.placed], np.int64)
         self._at: dict[tuple[int, int], list[int]] = {}
         for index, each in enumerate(self.placed):
             self._at.setdefault((PeerKind.IDENTITY, each.known.identity), []).append(index)

@@ -8,16 +8,16 @@ would have denied before. That the classes stand for all packets has four parts:
   prefixes of the settings); the ipcache's prefixes. All of these together cut the address space into regions
   (`classes.regions`), and every address of a region has the same rules' prefixes around it, the same owner and the
   same longest prefix in the ipcache. One address of each region is asked about; regions that are the same to both sides
-  (labels and rules' prefixes around; identity and prefix class) are one class.
+  (labels, named ports, rules' prefixes around; identity, prefix class) are one class.
 - *Subjects.* Every workload of the world by its labels and the identity that its address leads to; for each selector
   that selects nobody of the world, one made-up workload that it does select.
 - *Traffic.* For a subject and a peer only those rules speak that select the one and mean the other, and only those
   entries are found that bear the subject's number and the peer's identity, its class, or nobody's. Between neighbouring
-  edges of all their ranges of ports (ICMP types) nothing changes on either side; nor between two protocols that none of
-  them names. ICMP travels in IPv4 only, ICMPv6 in IPv6.
-- *Repetition.* Peers that the same of the selecting rules mean in the same ways, and for which a subject has the same
-  entries, get the same answers; so do subjects that the same rules select and that have the same entries. Such a
-  comparison is made once and counted for all.
+  edges of all their ranges of ports (ICMP types, and ports that they call by name as the destination has them) nothing
+  changes on either side; nor between two protocols that none of them names. ICMP travels in IPv4 only, ICMPv6 in IPv6.
+- *Repetition.* Peers that the same of the selecting rules mean in the same ways, with the same named ports, and for
+  which a subject has the same entries, get the same answers; so do subjects that the same rules select, with the same
+  named ports and the same entries. Such a comparison is made once and counted for all.
 
 Edges of entries and prefixes of the ipcache are taken as they are found, not as the compiler should have made them: so
 the proof holds, or fails, for any map, however it came about.
@@ -161,12 +161,12 @@ class _Prover:
         selecting = self._selecting(direction, subject.actor.labels)
         meant = peers.meant(selecting, self._rules)
         rows = self._held.of(direction, subject.known.identity)
-        signatures = np.stack([meant, *peers.rows(rows)])
+        signatures = np.stack([meant, peers.ports, *peers.rows(rows)])
         groups, first, count = np.unique(signatures, axis=1, return_index=True, return_counts=True)
-        anyone = rows.get((PeerKind.ANY, 0))
+        anyone = rows[PeerKind.ANY, 0].number if (PeerKind.ANY, 0) in rows else 0
         total = 0
         for group, index, size in zip(groups.T.tolist(), first.tolist(), count.tolist(), strict=True):
-            memory = (direction, selecting, subject.address.version, anyone.number if anyone else 0, *group)
+            memory = (direction, selecting, subject.ports, subject.address.version, anyone, *group)
             if memory not in self._compared:
                 found = self._compare(direction, subject, peers.placed[index], selecting, rows)
                 if isinstance(found, Counterexample):
@@ -189,7 +189,9 @@ class _Prover:
         entries = self._held.entries(found)
         lookup = Lookup(entries)
         rules = [self._rules[index] for index in selecting]
-        spans = [*_spans(rule for rule in rules if peer_meant(rule, peer.actor, peer.address)), *entries.spans()]
+        meaning = [rule for rule in rules if peer_meant(rule, peer.actor, peer.address)]
+        destination = peer if direction == Direction.EGRESS else subject
+        spans = [*_spans(meaning), *_named_spans(meaning, destination), *entries.spans()]
         other = _OTHER_FAMILYS[peer.address.version]
         traffics = [traffic for traffic in traffic_classes(spans) if traffic.protocol != other]
         for traffic in traffics:
@@ -222,6 +224,14 @@ def _spans(rules: Iterable[Rule]) -> Iterator[Span]:
     for ports in (ports for rule in rules for ports in rule.traffic):
         if ports.protocol is not None:
             yield Span(ports.protocol, ports.first, ports.last)
+
+
+def _named_spans(rules: Iterable[Rule], destination: Placed) -> Iterator[Span]:
+    """The ports of a destination that rules call by name."""
+    names = {port.name for rule in rules for port in rule.named_ports}
+    for port in destination.ports:
+        if port.name in names:
+            yield Span(Protocol[port.protocol], port.port, port.port)
 
 
 def _alike(expected: Decision, found: Decision) -> bool:
