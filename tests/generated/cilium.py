@@ -41,6 +41,17 @@ _PORTS: tuple[Json, ...] = (
     {"port": "1", "endPort": 65535, "protocol": "UDP"},
     {"port": "8000", "endPort": 8191, "protocol": "TCP"},
     {"port": "9", "protocol": "SCTP"},
+    {"port": "http", "protocol": "TCP"},
+    {"port": "http"},
+    {"port": "dns", "protocol": "UDP"},
+)
+#: Names and labels of CIDR groups; a policy may speak of one that is not there.
+GROUPS = ("partners", "offices")
+_GROUPED: tuple[Json, ...] = (
+    {"cidrGroupRef": "partners"},
+    {"cidrGroupRef": "offices", "except": ["10.9.1.0/24"]},
+    {"cidrGroupSelector": {"matchLabels": {"kind": "friend"}}},
+    {"cidrGroupSelector": {}, "except": ["10.9.1.7/32"]},
 )
 _ICMP_TYPES: tuple[Json, ...] = (
     {"type": 8},
@@ -70,7 +81,7 @@ def peers(way: str) -> st.SearchStrategy[Json]:
         st.just({}),
         st.fixed_dictionaries({f"{way}Endpoints": few(label_selectors())}),
         st.fixed_dictionaries({f"{way}CIDR": few(st.sampled_from(PREFIXES))}),
-        st.fixed_dictionaries({f"{way}CIDRSet": few(blocks())}),
+        st.fixed_dictionaries({f"{way}CIDRSet": few(st.one_of(blocks(), st.sampled_from(_GROUPED)))}),
         st.fixed_dictionaries({f"{way}Entities": few(st.sampled_from(ENTITIES))}),
     )
 
@@ -108,4 +119,18 @@ def policies(name: str) -> st.SearchStrategy[Json]:
         lambda head, specs: {"apiVersion": "cilium.io/v2", **head, "specs": specs},
         st.sampled_from([*heads, clusterwide]),
         few(specs(), least=1),
+    )
+
+
+def cidr_groups(name: str) -> st.SearchStrategy[Json]:
+    """A CIDR group of this name."""
+    return st.builds(
+        lambda prefixes, labels: {
+            "apiVersion": "cilium.io/v2",
+            "kind": "CiliumCIDRGroup",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"externalCIDRs": prefixes},
+        },
+        st.lists(st.sampled_from(PREFIXES), max_size=3, unique=True),
+        subset(kind=("friend", "foe")),
     )

@@ -16,11 +16,11 @@ _PORTS: tuple[Json, ...] = (
     {"port": 9, "protocol": "SCTP"},
     {"protocol": "SCTP"},
 )
+_NAMED: tuple[Json, ...] = ({"port": "http"}, {"port": "admin", "protocol": "TCP"}, {"port": "dns", "protocol": "UDP"})
 
 
-def _peers() -> st.SearchStrategy[Json]:
+def _pods() -> st.SearchStrategy[Json]:
     return st.one_of(
-        blocks().map(lambda block: {"ipBlock": block}),
         pod_selectors().map(lambda pods: {"podSelector": pods}),
         namespace_selectors().map(lambda namespaces: {"namespaceSelector": namespaces}),
         st.builds(
@@ -32,8 +32,14 @@ def _peers() -> st.SearchStrategy[Json]:
 
 
 def _rules(way: str) -> st.SearchStrategy[list[Json]]:
-    ports = few(st.sampled_from(_PORTS))
-    return few(st.fixed_dictionaries({}, optional={way: few(_peers()), "ports": ports}))
+    """Rules about whomever, and rules with ports by name, which egress has for pods alone."""
+    anybody = st.one_of(blocks().map(lambda block: {"ipBlock": block}), _pods())
+    by_number = st.fixed_dictionaries({}, optional={way: few(anybody), "ports": few(st.sampled_from(_PORTS))})
+    by_name = st.fixed_dictionaries(
+        {"ports": few(st.sampled_from(_PORTS + _NAMED), least=1)},
+        optional={way: few(_pods() if way == "to" else anybody)},
+    )
+    return few(st.one_of(by_number, by_name))
 
 
 def policies(name: str) -> st.SearchStrategy[Json]:

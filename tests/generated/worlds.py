@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ringfence.policy.case import Party, parse_party
 from ringfence.policy.parse import Parsed, Source, parse_documents
-from tests.generated import cilium, kubernetes
+from tests.generated import admin, cilium, kubernetes
 from tests.generated.pieces import APPS, ENVIRONMENTS, NAMESPACES, TIERS, Json, few, subset
 
 #: Everybody who is no pod: in every prefix, on its edges, in none.
@@ -23,7 +23,7 @@ _PORTS: tuple[Json, ...] = (
     {"containerPort": 53, "name": "dns", "protocol": "UDP"},
     {"containerPort": 90, "name": "admin"},
 )
-_KINDS: Final = (cilium.policies, kubernetes.policies)
+_KINDS: Final = (cilium.policies, kubernetes.policies, admin.policies)
 
 
 def namespaces() -> st.SearchStrategy[list[Json]]:
@@ -81,9 +81,16 @@ def policies(name: str) -> st.SearchStrategy[Json]:
     return st.one_of(*(kind(name) for kind in _KINDS))
 
 
+def _shared() -> st.SearchStrategy[list[Json]]:
+    """What there is one of: the baseline and the CIDR groups, each there or not."""
+    each = (admin.baseline(), *map(cilium.cidr_groups, cilium.GROUPS))
+    return st.tuples(*(st.one_of(st.none(), one) for one in each)).map(lambda found: [one for one in found if one])
+
+
 def policy_sets(most: int = 4) -> st.SearchStrategy[list[Json]]:
-    """Several policies, each with a name of its own."""
-    return st.integers(1, most).flatmap(lambda n: st.tuples(*(policies(f"p{i}") for i in range(n))).map(list))
+    """Several policies, each with a name of its own, and what they share."""
+    several = st.integers(1, most).flatmap(lambda n: st.tuples(*(policies(f"p{i}") for i in range(n))).map(list))
+    return st.builds(lambda some, shared: [*some, *shared], several, _shared())
 
 
 def worlds(most: int = 4) -> st.SearchStrategy[list[Json]]:
