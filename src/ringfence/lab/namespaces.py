@@ -9,15 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import TypeVar
 
+from ringfence.datapath import netlink
 from ringfence.errors import RingfenceError, Unavailable
 
 RUN = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
-MS_BIND = 4096
+MS_BIND = 1 << 12
+MS_REC = 1 << 14
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
 
 Result = TypeVar("Result")
@@ -27,13 +30,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def create(name: str) -> Path:
     """Make a namespace and keep it under its name; an existing one of that name is an error."""
     RUN.mkdir(parents=True, exist_ok=True)
+    _share_directory()
     path = RUN / name
     try:
         path.touch(mode=0o444, exist_ok=False)
     except FileExistsError as error:
         raise RingfenceError(f"the network namespace {name} exists already") from error
     try:
-        _in_thread(lambda: _unshare_and_keep(path))
+        netlink.inside(None, partial(_unshare_and_keep, path))
     except BaseException:
         path.unlink()
         raise
@@ -55,19 +59,17 @@ def named(prefix: str) -> list[str]:
 
 def inside(name: str, work: Callable[[], Result]) -> Result:
     """Do some work inside a namespace and return what it returned. Sockets and processes it made stay inside."""
-    return _in_thread(lambda: _enter_and_do(RUN / name, work))
+    return netlink.inside(RUN / name, work)
 
 
-def _enter_and_do(path: Path, work: Callable[[], Result]) -> Result:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise RingfenceError(f"there is no network namespace {path.name}") from error
-    try:
-        _check(_libc.setns(descriptor, CLONE_NEWNET), f"entering the network namespace {path.name}")
-    finally:
-        os.close(descriptor)
-    return work()
+def _share_directory() -> None:
+    """Make the directory a shared mount of its own, as `ip netns add` does where it is none yet: done by that later, it
+    would cover the names that are here, and they could not be removed.
+    """
+    directory = os.fsencode(RUN)
+    if _libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None):
+        _check(_libc.mount(directory, directory, b"none", MS_BIND | MS_REC, None), f"mounting {RUN}")
+        _check(_libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None), f"sharing {RUN}")
 
 
 def _unshare_and_keep(path: Path) -> None:
@@ -80,21 +82,3 @@ def _check(result: int, doing: str) -> None:
     if result != 0:
         reason = os.strerror(ctypes.get_errno())
         raise Unavailable(f"{doing} failed: {reason}; this needs root (CAP_SYS_ADMIN)")
-
-
-def _in_thread(work: Callable[[], Result]) -> Result:
-    results: list[Result] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed on to the caller, whatever it is
-            failures.append(error)
-
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
