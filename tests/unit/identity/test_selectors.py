@@ -8,7 +8,8 @@ from ringfence.labels import Labels
 from ringfence.policy.compile import read_selector
 from ringfence.policy.schema import LabelSelector
 from ringfence.selector import Selector
-from tests.sequences.worlds import Json, label_selectors
+from tests.generated.cilium import label_selectors
+from tests.generated.pieces import Json
 
 LABELS = st.lists(
     st.sampled_from(
