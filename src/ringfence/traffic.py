@@ -6,6 +6,7 @@ the policy map knows only blocks of ports with a common prefix of bits, so a ran
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ class Protocol(IntEnum):
     SCTP = 132
 
 
+#: What a port can be called (IANA's rule for service names).
+PORT_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]{1,15}\Z")
 WITH_PORTS: Final = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 _SPELLING: Final = {protocol: protocol.name for protocol in Protocol} | {Protocol.ICMPV6: "ICMPv6"}
 _BY_NAME: Final = {protocol.name: protocol for protocol in Protocol}
@@ -120,6 +123,17 @@ def parse_traffic(text: str) -> Traffic:
     if pattern.port is None:
         raise ValueError(f"{text!r} stands for many ports; name one")
     return Traffic(pattern.protocol, pattern.port)
+
+
+def parse_named_port(text: str) -> tuple[str, str, int]:
+    """Read `http=8080/TCP`: name, protocol's name and number. Raises ValueError that says what is wrong."""
+    name, _, written = text.partition("=")
+    if not PORT_NAME.match(name):
+        raise ValueError(f"{text!r} names no port: write http=8080/TCP, the name with up to 15 letters, digits and '-'")
+    traffic = parse_traffic(written if "/" in written else f"{written}/TCP")
+    if traffic.protocol not in WITH_PORTS:
+        raise ValueError(f"{text!r}: {format_protocol(traffic.protocol)} has no ports")
+    return name, Protocol(traffic.protocol).name, traffic.port
 
 
 def port_blocks(first: int, last: int) -> list[PortBlock]:

@@ -17,6 +17,7 @@ from ringfence.agent.journal import Item
 from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.store import PolicyFiles
+from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
 from ringfence.api import shapes
 from ringfence.datapath.interfaces import WorkloadInterface
@@ -35,8 +36,9 @@ from ringfence.engine.events import (
 from ringfence.errors import BadInput, NotFound, RingfenceError
 from ringfence.flow.filter import FlowFilter
 from ringfence.identity.prefixes import host_network
-from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, workload_labels
+from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, port_labels, workload_labels
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.traffic import parse_named_port
 
 _INIT = Labels([Label("reserved", "init")])
 _PARSED_BESIDE = 1 << 15  # characters; more than that would hold up everything else for over 10 ms
@@ -86,6 +88,9 @@ class Service:
             "warnings": [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]],
         }
 
+    async def verify(self) -> shapes.Verification:
+        return await Verification(self._engine, self._.kernel, self._.wiring).run()
+
     def endpoints(self) -> list[shapes.EndpointShape]:
         return [self.endpoint(name) for name in sorted(each.workload.name for each in self._engine.endpoints)]
 
@@ -123,14 +128,15 @@ class Service:
         """All labels of a workload; one of which nothing is known is `reserved:init`, in no namespace."""
         try:
             own = Labels.parse(request.get("labels", []))
+            ports = port_labels(map(parse_named_port, request.get("ports", [])))
         except ValueError as error:
             raise BadInput(str(error)) from error
-        if own.from_source("cidr") or (own.from_source("reserved") and own != _INIT):
-            raise BadInput("labels of the sources reserved and cidr are the system's to give")
+        if own.from_source("cidr") or own.ports or (own.from_source("reserved") and own != _INIT):
+            raise BadInput("labels of the sources reserved, cidr and named-port are the system's to give")
         if not own or own == _INIT:
             return _INIT
         namespace = request.get("namespace") or own.namespace or DEFAULT_NAMESPACE
-        return workload_labels(own, namespace, self._.namespaces.labels(namespace))
+        return workload_labels(own | ports, namespace, self._.namespaces.labels(namespace))
 
     async def delete_endpoint(self, name: str) -> shapes.Revision:
         made = await self._.changes.make(EndpointRemoved(name))

@@ -56,6 +56,10 @@ class Client:
         """The agent at a glance."""
         return cast("shapes.Status", self._call("GET", "/v1/status"))
 
+    def verify(self) -> shapes.Verification:
+        """The maps read back from the kernel, held against what the agent wants and against the policies."""
+        return cast("shapes.Verification", self._call("GET", "/v1/verify"))
+
     def endpoints(self) -> list[shapes.EndpointShape]:
         """All endpoints, by name."""
         return cast("list[shapes.EndpointShape]", self._call("GET", "/v1/endpoints"))
@@ -73,9 +77,15 @@ class Client:
         labels: Sequence[str] = (),
         namespace: str | None = None,
         pod: str | None = None,
+        ports: Sequence[str] = (),
     ) -> shapes.EndpointShape:
-        """Manage a workload, or change what is known of it. Returns once it is attached."""
+        """Manage a workload, or change what is known of it. Returns once it is attached.
+
+        `ports` are those it has names for, as `http=8080/TCP`.
+        """
         body = {"netns": netns, "interface": interface, "labels": list(labels), "namespace": namespace, "pod": pod}
+        if ports:
+            body["ports"] = list(ports)
         return cast("shapes.EndpointShape", self._call("PUT", _path("endpoints", name), body=body))
 
     def delete_endpoint(self, name: str) -> shapes.Revision:

@@ -90,6 +90,37 @@ class Status(TypedDict):
     warnings: list[str]
 
 
+class Drift(TypedDict):
+    """One place where the kernel is not as the agent wants it. `entry` names it in words; what there is nothing of is
+    None.
+    """
+
+    map: str
+    change: Literal["changed", "lost", "added"]
+    entry: str
+    wanted: str | None
+    found: str | None
+
+
+class Checked(TypedDict):
+    """How much was read back."""
+
+    entries: int
+    rules: int
+    prefixes: int
+    endpoints: int
+
+
+class Verification(TypedDict):
+    """The maps of the kernel at a revision: `equal` if nothing drifted and the policies' proof holds for them."""
+
+    revision: int
+    equal: bool
+    checked: Checked
+    drift: list[Drift]
+    proof: dict[str, Any]
+
+
 class Enforcement(TypedDict):
     """Which directions of an endpoint are isolated: only what a rule allows passes."""
 
@@ -98,13 +129,17 @@ class Enforcement(TypedDict):
 
 
 class EndpointRequest(TypedDict):
-    """A workload to manage. `netns` is a name under /run/netns or a path; `labels` empty: not known yet."""
+    """A workload to manage. `netns` is a name under /run/netns or a path; `labels` empty: not known yet.
+
+    `ports` are those it has names for, as `http=8080/TCP`: policies may speak of them by name.
+    """
 
     netns: str
     interface: NotRequired[str]
     labels: NotRequired[list[str]]
     namespace: NotRequired[str | None]
     pod: NotRequired[str | None]
+    ports: NotRequired[list[str]]
 
 
 class EndpointShape(TypedDict):

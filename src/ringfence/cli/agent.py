@@ -34,11 +34,18 @@ from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
     help="The node's own traffic to its endpoints; auto judges it under CiliumNetworkPolicy.",
 )
 @click.option(
-    "--enforcement",
-    type=click.Choice(["default", "always"]),
+    "--policy-enforcement",
+    "enforcement",
+    type=click.Choice(["default", "always", "never"]),
     default="default",
     show_default=True,
-    help="always: also an endpoint that no policy selects is isolated.",
+    help="always: also an endpoint that no policy selects is isolated. never: no policy is in force.",
+)
+@click.option(
+    "--policy-cidr-match-mode",
+    "cidr_match",
+    type=click.Choice(["nodes"]),
+    help="nodes: CIDR rules of Cilium's kinds mean the addresses of nodes too.",
 )
 @pass_session
 def agent(
@@ -48,7 +55,8 @@ def agent(
     dry_run: bool,
     mechanism: Literal["auto", "tcx", "clsact"],
     allow_localhost: Literal["auto", "always", "policy"],
-    enforcement: Literal["default", "always"],
+    enforcement: Literal["default", "always", "never"],
+    cidr_match: Literal["nodes"] | None,
 ) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
 
@@ -62,6 +70,7 @@ def agent(
             dry_run=dry_run,
             allow_localhost=allow_localhost,
             enforcement=enforcement,
+            policy_cidr_match_mode=cidr_match or "",
             attach_by=None if mechanism == "auto" else mechanism,
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 COLUMNS = ("ID", "NAME", "IDENTITY", "LABELS", "ADDRESSES", "INGRESS", "EGRESS", "STATE", "DELIVERY")
 
 
+class _Workload(TypedDict):
+    """What the options of `add` say of a workload."""
+
+    netns: str
+    interface: str
+    labels: tuple[str, ...]
+    ports: tuple[str, ...]
+    namespace: str | None
+
+
 @click.group()
 def endpoint() -> None:
     """Workloads: namespaces, containers and VMs with an interface of their own, as Ringfence manages them."""
@@ -25,23 +35,15 @@ def endpoint() -> None:
 @click.argument("name")
 @click.option("--netns", required=True, metavar="NS", help="Network namespace: a name under /run/netns, or a path.")
 @click.option("--interface", default="eth0", show_default=True, help="The workload's interface in there.")
-@click.option("--label", "texts", multiple=True, metavar="LABEL", help="app=web or source:key=value; repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="app=web or source:key=value; repeatable.")
+@click.option("--port", "ports", multiple=True, metavar="PORT", help="A port with a name: http=8080/TCP; repeatable.")
 @click.option("--namespace", help="Kubernetes namespace that it belongs to.")
 @output_option()
 @pass_session
-def add(
-    session: Session,
-    *,
-    name: str,
-    netns: str,
-    interface: str,
-    texts: tuple[str, ...],
-    namespace: str | None,
-    output: str,
-) -> None:
+def add(session: Session, *, name: str, output: str, **workload: Unpack[_Workload]) -> None:
     """Put a workload under policy, or give it other labels."""
     with connect(session) as client:
-        answer = client.put_endpoint(name, netns=netns, interface=interface, labels=texts, namespace=namespace)
+        answer = client.put_endpoint(name, **workload)
     if output == "json":
         print_json(answer)
     else:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from ringfence.cli.output import output_option, print_json
 from ringfence.cli.sources import Text, read
 from ringfence.errors import BadInput, Problem
+from ringfence.policy.builtin import Settings
 from ringfence.policy.parse import Parsed, Source, parse_documents
 from ringfence.policy.test import JUDGES, Report, run_tests
 
@@ -27,16 +29,35 @@ FAILED = 1
     show_default=True,
     help="By the book, by the compiled entries, or by the real program in the kernel (needs root).",
 )
+@click.option(
+    "--policy-enforcement",
+    "enforcement",
+    type=click.Choice(["default", "always", "never"]),
+    default="default",
+    show_default=True,
+    help="As the agent's option.",
+)
+@click.option("--policy-cidr-match-mode", "cidr_match", type=click.Choice(["nodes"]), help="As the agent's option.")
 @output_option()
 @click.pass_context
-def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: str) -> None:
+def test(
+    context: click.Context,
+    *,
+    paths: tuple[str, ...],
+    judge: str,
+    enforcement: Literal["default", "always", "never"],
+    cidr_match: Literal["nodes"] | None,
+    output: str,
+) -> None:
     """Judge the cases of PolicyTest documents by the policies and pods beside them. Exit code 1 if one fails.
 
     A file with cases is judged together with those of the files named that have none: manifests and policies may
     stand beside the cases, in the same file or in others.
     """
-    worlds = _worlds(read(paths))
-    reports = [_by_the_kernel(world) if judge == KERNEL else run_tests(world, JUDGES[judge]) for world in worlds]
+    settings = Settings(enforcement=enforcement, policy_cidr_match_mode=cidr_match or "")
+    worlds = list(_worlds(read(paths)))
+    _say_passed_over(worlds)
+    reports = [_judged(world, judge, settings) for world in worlds]
     if output == "json":
         print_json(_document(reports))
     else:
@@ -47,14 +68,28 @@ def test(context: click.Context, *, paths: tuple[str, ...], judge: str, output: 
         context.exit(FAILED)
 
 
-def _by_the_kernel(world: Parsed) -> Report:
+def _judged(world: Parsed, judge: str, settings: Settings) -> Report:
+    return _by_the_kernel(world, settings) if judge == KERNEL else run_tests(world, JUDGES[judge], settings)
+
+
+def _say_passed_over(worlds: Iterable[Parsed]) -> None:
+    """One line for all documents of kinds that have no bearing on policies."""
+    counts: Counter[str] = Counter()
+    for world in worlds:
+        counts |= Counter(world.passed_over)
+    if counts:
+        told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        click.echo(f"passed over: {told}", err=True)
+
+
+def _by_the_kernel(world: Parsed, settings: Settings) -> Report:
     # It needs Linux, libbpf and root; the other judges run anywhere.
     from ringfence.datapath import features  # noqa: PLC0415
     from ringfence.datapath.judge import KernelJudge  # noqa: PLC0415
 
     features.require()
     with ExitStack() as stack:
-        return run_tests(world, lambda compiled: stack.enter_context(KernelJudge(compiled)))
+        return run_tests(world, lambda compiled: stack.enter_context(KernelJudge(compiled)), settings)
 
 
 def _worlds(texts: Sequence[Text]) -> Iterator[Parsed]:

@@ -84,9 +84,7 @@ def alone(instance: str) -> Iterator[None]:
             # An abstract address is a lock that leaves no file behind and ends with its process.
             lock.bind(f"\0ringfence-lab-{instance}")
         except OSError as error:
-            raise RingfenceError(
-                f"the lab {instance} is in use by another process; take another --instance"
-            ) from error
+            raise RingfenceError(f"the lab {instance} is in use by another process; take another --instance") from error
         yield
 
 
@@ -126,6 +124,7 @@ def _fill(client: Client, plan: Plan, sources: Sequence[tuple[str, str]], say: S
             labels=pod.labels,
             namespace=pod.namespace,
             pod=pod.name.partition("/")[2],
+            ports=pod.ports,
         )
     say(f"endpoints: {', '.join(pod.name for pod in plan.pods)}")
 

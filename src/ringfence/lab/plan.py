@@ -27,7 +27,8 @@ INSTANCE = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 class PlannedPod:
     """A pod of a lab: `namespace/name`, labels, its wire, and the (protocol, port) pairs that it serves.
 
-    `unserved` are declared ports, as `9/SCTP`, of protocols that this kernel's sockets do not have.
+    `unserved` are declared ports, as `9/SCTP`, of protocols that this kernel's sockets do not have; `ports` are those
+    with names, as `http=8080/TCP`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class PlannedPod:
     wire: Wire
     services: tuple[tuple[str, int], ...]
     unserved: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _planned(start: str, number: int, pod: Pod, namespaces: Mapping[str, Namespa
         wire=Wire(f"{start}{pod.namespace}.{pod.name}", number, tuple(pod.addresses)),
         services=tuple(pair for pair in ports if pair[0] in SERVED),
         unserved=tuple(f"{port}/{protocol}" for protocol, port in ports if protocol not in SERVED),
+        ports=tuple(f"{port.name}={port.port}/{port.protocol}" for port in pod.ports if port.name),
     )
 
 

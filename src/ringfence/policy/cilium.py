@@ -5,27 +5,25 @@ Fields and faults are those of Cilium's own rules. What Ringfence does not enfor
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ringfence.identity.prefixes import Network, inside
 from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, Name, flaw, flaws, not_enforced, refused
-from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES, LAST_ICMP_TYPE, LAST_PORT
+from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES, LAST_ICMP_TYPE, LAST_PORT, PORT_NAME
 
 EntityName = Literal[
     "all", "world", "world-ipv4", "world-ipv6", "cluster", "host", "init", "ingress", "unmanaged", "remote-node",
     "health", "none", "kube-apiserver",
 ]  # fmt: skip
-_PORT_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]{1,15}\Z")
 #: Cilium's limit on the text that a rule adds to its log lines.
 _LOG_LENGTH: Final = 32
 
 
 def read_port_name(value: object) -> str:
     """A name of a port (IANA's rule for them)."""
-    if isinstance(value, str) and _PORT_NAME.match(value):
+    if isinstance(value, str) and PORT_NAME.match(value):
         return value
     raise flaw(f"port name {value!r}" if isinstance(value, str) else "no port name", "up to 15 letters, digits and '-'")
 
@@ -34,7 +32,7 @@ def read_port(value: object) -> int | str:
     """A port by number or by name."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
-    if isinstance(value, str) and _PORT_NAME.match(value):
+    if isinstance(value, str) and PORT_NAME.match(value):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_PORT:
         return value
