@@ -17,11 +17,10 @@ from ringfence.datapath.attach import Mechanism
 from ringfence.datapath.libbpf import BpfObject
 from ringfence.datapath.links import Hook
 from ringfence.datapath.loader import LoadedObject
-from ringfence.datapath.netlink import ask
 from ringfence.datapath.syscall import BpfMap
 from ringfence.errors import NotFound
 from tests.kernel.conftest import MakeNode
-from tests.kernel.world import Node, Workload, answers
+from tests.kernel.world import Node, Workload, answers, ask
 
 GATE = Path(__file__).parent / "gate.bpf.c"
 MECHANISMS = pytest.mark.parametrize("mechanism", list(Mechanism))

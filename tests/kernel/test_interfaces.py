@@ -10,18 +10,13 @@ from typing import Any
 import pytest
 
 from ringfence.abi import Delivery
-from ringfence.datapath.interfaces import (
-    Address,
-    delivery_for,
-    namespace_cookie,
-    node_addresses,
-    workload_interface,
-)
+from ringfence.datapath.delivery import deliveries
+from ringfence.datapath.interfaces import Address, node_addresses, workload_interface
 from ringfence.datapath.linkwatch import LinkChange, LinkWatch
-from ringfence.datapath.netlink import ask
+from ringfence.datapath.netns import namespace_cookie
 from ringfence.errors import NotFound, Unavailable
 from tests.kernel.conftest import MakeNode
-from tests.kernel.world import NODE_ADDRESSES, Node, Workload
+from tests.kernel.world import NODE_ADDRESSES, Node, Workload, ask
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def workload(node: Node) -> Workload:
 
 def delivery(node: Node, ifindex: int, *addresses: str) -> tuple[Delivery, str]:
     wanted: tuple[Address, ...] = tuple(map(ip_address, addresses))
-    return node.run(lambda: delivery_for(ifindex, wanted))
+    return node.run(lambda: deliveries({ifindex: wanted})[ifindex])
 
 
 def test_both_sides_are_found(node: Node, workload: Workload) -> None:

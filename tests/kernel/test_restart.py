@@ -9,9 +9,8 @@ import pytest
 
 from ringfence.datapath import attach
 from ringfence.datapath.loader import PIN_ROOT, object_bytes
-from ringfence.datapath.netlink import ask
 from tests.kernel.agents import Agent, Datagrams, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.world import Node, Workload, answers, ask, owned_name
 
 AddWorkload = Callable[[str, str, str], Workload]
 ALLOWED, DENIED = 7001, 7002

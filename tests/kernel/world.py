@@ -14,7 +14,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pyroute2 import IPRoute
 
 from ringfence.datapath.interfaces import WorkloadInterface, workload_interface
 from ringfence.datapath.loader import PIN_ROOT, unpin
@@ -109,6 +111,16 @@ class Node:
         for workload in self.workloads.values():
             namespaces.remove(workload.namespace)
         namespaces.remove(self.namespace)
+
+
+def ask(work: Callable[[Any], Result], namespace: str | None = None) -> Result:
+    """Give a pyroute2 IPRoute of a namespace (None: the thread's) to some work, in a thread that runs no loop."""
+
+    def with_socket() -> Result:
+        with closing(IPRoute()) as route:
+            return work(route)
+
+    return namespaces.inside(namespace, with_socket) if namespace else namespaces._in_thread(with_socket)
 
 
 def answers(sender: Workload, receiver: Workload, port: int = 7777) -> bool:

@@ -17,9 +17,9 @@ from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath import attach
 from ringfence.datapath.commit import Committer
+from ringfence.datapath.delivery import deliveries
 from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.features import jiffies_per_second
-from ringfence.datapath.interfaces import delivery_for
 from ringfence.datapath.loader import LoadedObject
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.datapath.syscall import BpfMap, prog_test_run
@@ -68,7 +68,7 @@ class LiveKernel:
 
     def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
         mechanism = attach.attach(self._loaded, ifindex, self._directory, self._mechanism)
-        delivery, reason = delivery_for(ifindex, addresses)
+        delivery, reason = deliveries({ifindex: addresses})[ifindex]
         if self._endpoints.live().get(row) == ifindex:
             self._endpoints.set_delivery(row, delivery)
         return Attachment(str(mechanism), delivery, reason)

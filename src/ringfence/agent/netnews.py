@@ -11,9 +11,8 @@ from typing import Any
 import structlog
 
 from ringfence.agent.changes import Changes
-from ringfence.datapath.interfaces import node_addresses
+from ringfence.datapath.interfaces import links, node_addresses
 from ringfence.datapath.linkwatch import LinkWatch, MissedChangesError
-from ringfence.datapath.netlink import ask
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import EndpointDisconnected, NodeAddresses, Together, Workload
 from ringfence.errors import RingfenceError
@@ -23,16 +22,12 @@ _log = structlog.get_logger()
 
 def interface_macs() -> dict[int, bytes]:
     """The interfaces of this namespace by index, with their MAC addresses."""
-    return ask(lambda route: {link["index"]: _mac(link.get_attr("IFLA_ADDRESS")) for link in route.get_links()})
+    return {link.index: link.mac for link in links()}
 
 
 def still_there(workload: Workload, macs: Mapping[int, bytes]) -> Workload:
     """A workload of an earlier run; without its interface if another one has come in its place."""
     return workload if macs.get(workload.ifindex) == workload.host_mac else replace(workload, ifindex=0)
-
-
-def _mac(text: str | None) -> bytes:
-    return bytes.fromhex((text or "").replace(":", ""))
 
 
 class NetworkNews:

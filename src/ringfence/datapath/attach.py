@@ -12,8 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from ringfence.datapath import clsact, links
 from ringfence.datapath.bpf import program_info
 from ringfence.datapath.features import has_tcx
@@ -61,7 +59,7 @@ def attach(loaded: LoadedObject, ifindex: int, directory: Path, mechanism: Mecha
                 clsact.ensure(loaded.programs[name], name, ifindex, hook)
         # Only once the new ones judge: what an attach by the other mechanism left there.
         _remove(ifindex, directory, Mechanism.CLSACT if chosen is Mechanism.TCX else Mechanism.TCX)
-    except (OSError, NetlinkError) as error:
+    except OSError as error:
         raise _failed(error, ifindex, chosen) from error
     _verify(loaded, ifindex, chosen)
     return chosen
@@ -104,8 +102,7 @@ def _verify(loaded: LoadedObject, ifindex: int, mechanism: Mechanism) -> None:
         raise RingfenceError(f"interface {ifindex}: attached by {mechanism}, but the kernel lists {query(ifindex)}")
 
 
-def _failed(error: OSError | NetlinkError, ifindex: int, mechanism: Mechanism) -> RingfenceError:
-    code = error.code if isinstance(error, NetlinkError) else error.errno
-    if code == errno.ENODEV:
+def _failed(error: OSError, ifindex: int, mechanism: Mechanism) -> RingfenceError:
+    if error.errno == errno.ENODEV:
         return NotFound(f"interface {ifindex} is gone")
     return Unavailable(f"cannot attach to interface {ifindex} by {mechanism}: {error}")

@@ -7,25 +7,26 @@ message, and filters of others stay as they are.
 from __future__ import annotations
 
 import errno
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
-
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl.tcmsg import sched_bpf
+from typing import Final
 
 from ringfence.datapath.links import Hook
-from ringfence.datapath.netlink import ask
+from ringfence.datapath.netlink import CREATE, EXCLUSIVE, REPLACE, Message, Netlink, attribute, attributes, nested
 
+# linux/rtnetlink.h, pkt_sched.h, pkt_cls.h
+_TC: Final = struct.Struct("<BxxxiIII")
+_NEWQDISC, _DELQDISC, _GETQDISC, _NEWFILTER, _DELFILTER, _GETFILTER = 36, 37, 38, 44, 45, 46
+_TCA_KIND, _TCA_OPTIONS = 1, 2
+_TCA_BPF_FD, _TCA_BPF_NAME, _TCA_BPF_FLAGS, _TCA_BPF_ID = 6, 7, 8, 11
+_CLSACT, _CLSACT_PARENT, _CLSACT_HANDLE = "clsact", 0xFFFFFFF1, 0xFFFF0000
 _PARENT: Final = {Hook.INGRESS: 0xFFFFFFF2, Hook.EGRESS: 0xFFFFFFF3}
-_ETH_P_ALL: Final = 3
 _DIRECT_ACTION: Final = 1
-_HANDLE: Final = 0x5246  # nobody else's: a filter of another tool at the same preference is not replaced
-_PREFERENCE: Final = 1
 
-# pyroute2 knows the attributes up to TCA_BPF_FLAGS; the program's number, which proves what is attached, is the 12th.
-_LATER: Final = (("TCA_BPF_FLAGS_GEN", "uint32"), ("TCA_BPF_TAG", "hex"), ("TCA_BPF_ID", "uint32"))
-if _LATER[2] not in sched_bpf.options.nla_map:
-    sched_bpf.options.nla_map = (*sched_bpf.options.nla_map, *_LATER)
+_HANDLE: Final = 0x5246  # nobody else's: a filter of another tool at the same preference is not replaced
+_PLACE: Final = 1 << 16 | 0x0300  # preference 1; ETH_P_ALL in wire order
+_NONE: Final = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +39,73 @@ class Filter:
 
 
 def ensure(program: int, name: str, ifindex: int, hook: Hook) -> None:
-    """Have a program at a hook, in direct-action mode. Raises NetlinkError."""
-    ask(lambda route: _replace(route, program, name, ifindex, hook))
+    """Have a program at a hook, in direct-action mode. Raises OSError."""
+    with Netlink() as netlink:
+        if ifindex not in _interfaces(netlink):
+            body = _TC.pack(0, ifindex, _CLSACT_HANDLE, _CLSACT_PARENT, 0) + attribute(_TCA_KIND, _CLSACT)
+            netlink.tell(_NEWQDISC, CREATE | EXCLUSIVE, body)
+        options = nested(
+            _TCA_OPTIONS,
+            attribute(_TCA_BPF_FD, program),
+            attribute(_TCA_BPF_NAME, name),
+            attribute(_TCA_BPF_FLAGS, _DIRECT_ACTION),
+        )
+        netlink.tell(_NEWFILTER, CREATE | REPLACE, _place(ifindex, hook) + attribute(_TCA_KIND, "bpf") + options)
 
 
-def _replace(route: Any, program: int, name: str, ifindex: int, hook: Hook) -> None:
-    if not _has_clsact(route, ifindex):
-        route.tc("add", "clsact", ifindex)
-    place = {"parent": _PARENT[hook], "handle": _HANDLE, "prio": _PREFERENCE, "protocol": _ETH_P_ALL}
-    route.tc("replace-filter", "bpf", ifindex, fd=program, name=name, direct_action=True, **place)
+def _place(ifindex: int, hook: Hook) -> bytes:
+    return _TC.pack(0, ifindex, _HANDLE, _PARENT[hook], _PLACE)
 
 
 def remove(names: frozenset[str], ifindex: int) -> None:
     """Take the filters of these names off, and the qdisc with them when nothing else uses it."""
-    ask(lambda route: _remove(route, names, ifindex))
-
-
-def _remove(route: Any, names: frozenset[str], ifindex: int) -> None:
-    if not _has_clsact(route, ifindex):
-        return
-    for hook in Hook:
-        for found in _filters(route, ifindex, hook):
-            if found.name in names:
-                route.tc("del-filter", "bpf", ifindex, parent=_PARENT[hook], handle=_HANDLE, prio=_PREFERENCE)
-    if not any(_filters(route, ifindex, hook) for hook in Hook):
-        route.tc("del", "clsact", ifindex)
+    with Netlink() as netlink:
+        if ifindex not in _interfaces(netlink):
+            return
+        for hook in Hook:
+            if any(found.name in names for found in _filters(netlink, ifindex, hook)):
+                netlink.tell(_DELFILTER, 0, _place(ifindex, hook) + attribute(_TCA_KIND, "bpf"))
+        if not any(_filters(netlink, ifindex, hook) for hook in Hook):
+            netlink.tell(_DELQDISC, 0, _TC.pack(0, ifindex, _CLSACT_HANDLE, _CLSACT_PARENT, 0))
 
 
 def listed(ifindex: int, hook: Hook) -> list[Filter]:
     """The bpf filters at a hook. An interface that is gone, or has no clsact, has none."""
-    return ask(lambda route: _filters(route, ifindex, hook))
+    with Netlink() as netlink:
+        return _filters(netlink, ifindex, hook)
 
 
-def _filters(route: Any, ifindex: int, hook: Hook) -> list[Filter]:
+def holders(names: frozenset[str]) -> set[int]:
+    """The interfaces here that have a filter of one of these names, whoever is thought to own them."""
+    with Netlink() as netlink:
+        return {
+            ifindex
+            for ifindex in _interfaces(netlink)
+            if any(found.name in names for hook in Hook for found in _filters(netlink, ifindex, hook))
+        }
+
+
+def _filters(netlink: Netlink, ifindex: int, hook: Hook) -> list[Filter]:
     try:
-        messages = list(route.get_filters(index=ifindex, parent=_PARENT[hook]))
-    except NetlinkError as error:
-        if error.code in (errno.ENODEV, errno.EINVAL, errno.ENOENT):
+        messages = netlink.dump(_GETFILTER, _TC.pack(0, ifindex, 0, _PARENT[hook], 0), _TC.size)
+    except OSError as error:
+        if error.errno in _NONE:
             return []
         raise
-    options = [message.get_attr("TCA_OPTIONS") for message in messages if message.get_attr("TCA_KIND") == "bpf"]
-    return [_filter(found) for found in options if found is not None]
+    return list(_bpf(messages))
 
 
-def _filter(options: Any) -> Filter:
-    flags = options.get_attr("TCA_BPF_FLAGS") or 0
-    return Filter(
-        options.get_attr("TCA_BPF_NAME") or "",
-        options.get_attr("TCA_BPF_ID") or 0,
-        bool(flags & _DIRECT_ACTION),
-    )
+def _bpf(messages: list[Message]) -> Iterator[Filter]:
+    """Those that hold a program: a dump begins each preference with a filter that has no options."""
+    for message in messages:
+        if message.text(_TCA_KIND) == "bpf" and _TCA_OPTIONS in message.attributes:
+            options = Message(0, b"", attributes(message.attributes[_TCA_OPTIONS]))
+            flags = options.number(_TCA_BPF_FLAGS) or 0
+            number = options.number(_TCA_BPF_ID) or 0
+            yield Filter(options.text(_TCA_BPF_NAME), number, bool(flags & _DIRECT_ACTION))
 
 
-def _has_clsact(route: Any, ifindex: int) -> bool:
-    return any(q.get_attr("TCA_KIND") == "clsact" for q in route.get_qdiscs(index=ifindex))
+def _interfaces(netlink: Netlink) -> set[int]:
+    """Those that have the clsact qdisc."""
+    found = netlink.dump(_GETQDISC, bytes(_TC.size), _TC.size)
+    return {_TC.unpack(each.head)[1] for each in found if each.text(_TCA_KIND) == _CLSACT}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.nftables.main import NFTables
-
-from ringfence.datapath.netlink import inside
+from ringfence.datapath.netlink import NETFILTER, Message, Netlink, attributes
 
 # Of the tables that iptables-legacy has made in this namespace, those that see forwarded packets and may drop them.
 _FILTERING: Final = frozenset({"filter", "mangle", "security"})
 _TABLES: Final = {"ip_tables_names": "iptables", "ip6_tables_names": "ip6tables"}
+# linux/netfilter/nf_tables.h
+_GETCHAIN: Final = (10 << 8) | 4
+_HEAD: Final = 4  # struct nfgenmsg: family, version, resource
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_USE = 1, 3, 4, 5, 6
+_HOOK_NUMBER: Final = 1
 _NF_INET_FORWARD: Final = 2
 _NF_ACCEPT: Final = 1
-_FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
+_FAMILIES: Final = {1: "inet", socket.AF_INET: "ip", socket.AF_INET6: "ip6"}
 
 
 def forward_rules() -> str:
@@ -26,10 +28,11 @@ def forward_rules() -> str:
     Looks at iptables-legacy's tables (an empty one counts: its rules cannot be read from /proc) and at nftables' base
     chains (those with rules or another policy than accept), which iptables-nft writes too.
     """
-    return inside(None, lambda: ", ".join((*_legacy(), *_nftables())))
+    return ", ".join((*legacy_tables(), *_nftables()))
 
 
-def _legacy() -> Iterator[str]:
+def legacy_tables() -> Iterator[str]:
+    """The tables of iptables-legacy that may drop forwarded packets. The kernel tells nobody when one comes."""
     for name, tool in _TABLES.items():
         # Of this thread: /proc/net belongs to the process's first thread.
         path = Path("/proc/thread-self/net") / name
@@ -40,18 +43,22 @@ def _legacy() -> Iterator[str]:
 
 def _nftables() -> Iterator[str]:
     try:
-        with closing(NFTables(nfgen_family=0)) as socket:
-            chains = list(socket.get_chains())
-    except (NetlinkError, OSError):  # a kernel without nftables has no such rules
+        with Netlink(NETFILTER) as netlink:
+            chains = netlink.dump(_GETCHAIN, bytes(_HEAD), _HEAD)
+    except OSError:  # a kernel without nftables has no such rules
         return
     for chain in chains:
         if _filters_forwarded(chain):
-            names = chain.get_attr("NFTA_CHAIN_TABLE"), chain.get_attr("NFTA_CHAIN_NAME")
-            yield f"nftables chain {_FAMILIES[chain['nfgen_family']]} {' '.join(names)}"
+            yield f"nftables chain {_FAMILIES[chain.head[0]]} {chain.text(_CHAIN_TABLE)} {chain.text(_CHAIN_NAME)}"
 
 
-def _filters_forwarded(chain: Any) -> bool:
-    hook = chain.get_attr("NFTA_CHAIN_HOOK")
-    if hook is None or chain["nfgen_family"] not in _FAMILIES or hook.get_attr("NFTA_HOOK_HOOKNUM") != _NF_INET_FORWARD:
+def _filters_forwarded(chain: Message) -> bool:
+    hook = attributes(chain.attributes.get(_CHAIN_HOOK, b""))
+    if chain.head[0] not in _FAMILIES or _number(hook.get(_HOOK_NUMBER)) != _NF_INET_FORWARD:
         return False
-    return bool(chain.get_attr("NFTA_CHAIN_USE")) or chain.get_attr("NFTA_CHAIN_POLICY") != _NF_ACCEPT
+    return bool(_number(chain.attributes.get(_CHAIN_USE))) or _number(chain.attributes.get(_CHAIN_POLICY)) != _NF_ACCEPT
+
+
+def _number(value: bytes | None) -> int | None:
+    """A number as netfilter writes it: in wire order."""
+    return None if value is None else int.from_bytes(value, "big")
