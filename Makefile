@@ -44,6 +44,7 @@ check: setup
 	$(VENV)/bin/lint-imports --no-logo > .import_linter.out 2>&1 || { cat .import_linter.out; exit 1; }
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES) $(C_TESTS)
 	$(PYTHON) -m tools.generate_abi --check
+	$(PYTHON) -m tools.generate_policy_docs --check
 
 format: setup
 	$(PYTHON) -m ruff check --quiet --fix-only
@@ -52,6 +53,7 @@ format: setup
 
 generate: setup
 	$(PYTHON) -m tools.generate_abi
+	$(PYTHON) -m tools.generate_policy_docs
 
 # Debian packages for the comparison: iperf3 sends, iptables is what others use.
 bench: setup

@@ -76,7 +76,7 @@ class _Kind:
 _CILIUM: Final = _Kind(CiliumPolicy, read_policy, ("cilium.io/v2",), ("cilium.io/v1alpha1", "cilium.io/v2alpha1"))
 _ADMIN_V1: Final = ("policy.networking.k8s.io/v1alpha1",)
 _ADMIN_V2: Final = ("policy.networking.k8s.io/v1alpha2",)
-_KINDS: Final = {
+KINDS: Final = {
     "Namespace": _Kind(NamespaceManifest, read_namespace, ("v1",)),
     "Pod": _Kind(PodManifest, read_pod, ("v1",)),
     "Node": _Kind(NodeManifest, read_node, ("v1",)),
@@ -89,7 +89,7 @@ _KINDS: Final = {
     "ClusterNetworkPolicy": _Kind(ClusterNetworkPolicy, read_admin_policy, _ADMIN_V2),
     "CiliumCIDRGroup": _Kind(CiliumCidrGroup, read_cidr_group, ("cilium.io/v2",), ("cilium.io/v2alpha1",)),
 }
-_LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in _KINDS)})
+_LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in KINDS)})
 
 
 def parse_documents(sources: Iterable[Source], *, strict: bool = True) -> Parsed:
@@ -121,8 +121,8 @@ class _Parser:
             self._fault(document, path, found, "a manifest with apiVersion and kind")
         elif kind in _LISTS:
             self._take_list(document, data, path)
-        elif kind in _KINDS:
-            self._read(document, data, path, _KINDS[kind])
+        elif kind in KINDS:
+            self._read(document, data, path, KINDS[kind])
         elif self._strict:
             self._fault(document, (*path, "kind"), f"unknown kind {kind!r}", _known_kinds(kind))
         else:
@@ -182,6 +182,6 @@ class _Parser:
 
 
 def _known_kinds(kind: str) -> str:
-    names = sorted({*_KINDS, "List"})
+    names = sorted({*KINDS, "List"})
     close = difflib.get_close_matches(kind, names, n=1)
     return close[0] if close else f"one of {', '.join(names)}"
