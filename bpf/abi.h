@@ -194,7 +194,7 @@ struct fragment_key {
 	__u8 source[16];
 	__u8 destination[16];
 	__u32 id;
-	__u8 protocol;
+	__u8 protocol; /* 0 for IPv6: the fragment header may name an extension header (RFC 8200, 4.5) */
 	__u8 family;
 	__u8 pad[2];
 };
@@ -204,7 +204,8 @@ struct fragment {
 	__be16 destination_port;
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 pad[2];
+	__u8 protocol;
+	__u8 pad;
 };
 
 struct counter {

@@ -12,6 +12,8 @@
 /* Lets programs attached behind this one see the packet; with nothing behind, it passes. */
 #define PASS TC_ACT_UNSPEC
 #define DROP TC_ACT_SHOT
+/* No action: the receiver's interface went while the packet was judged. */
+#define GONE 255
 
 /* The checksum's complement grows by one in the high byte as the TTL falls by one (RFC 1141). */
 __inline bool decrement_ttl(void *l3, void *end, __u8 family)
@@ -44,14 +46,14 @@ __inline bool readdress(struct __sk_buff *skb, const struct packet *packet, cons
 	return true;
 }
 
-/* A packet at the end of its hops goes to the stack, which answers that. */
+/* An action, or GONE. A packet at the end of its hops goes to the stack, which answers that. */
 __inline int deliver(struct __sk_buff *skb, const struct packet *packet, __u32 row)
 {
 	const struct endpoint *endpoint = live_endpoint(row);
 
 	if (!endpoint) {
 		skb->mark = MARK_MAGIC;
-		return PASS;
+		return row ? GONE : PASS;
 	}
 	if (endpoint->delivery != DELIVERY_STACK && packet->hop_limit > 1 && readdress(skb, packet, endpoint)) {
 		if (endpoint->delivery == DELIVERY_PEER)

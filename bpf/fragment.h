@@ -10,7 +10,7 @@ __inline void fragment_key_of(const struct packet *packet, struct fragment_key *
 	__builtin_memcpy(key->source, &packet->source, sizeof(key->source));
 	__builtin_memcpy(key->destination, &packet->destination, sizeof(key->destination));
 	key->id = packet->fragment_id;
-	key->protocol = packet->protocol;
+	key->protocol = packet->family == 4 ? packet->protocol : 0;
 	key->family = packet->family;
 	key->pad[0] = 0;
 	key->pad[1] = 0;
@@ -23,6 +23,7 @@ __inline int remember_first(const struct packet *packet, const struct fragment_k
 		.destination_port = packet->destination_port,
 		.icmp_type = packet->icmp_type,
 		.icmp_code = packet->icmp_code,
+		.protocol = packet->protocol,
 	};
 
 	return bpf_map_update_elem(&fragments, key, &first, BPF_ANY) ? REASON_FRAGMENT_TRACKING : 0;
@@ -40,6 +41,7 @@ __subprogram int track_fragment(struct packet *packet)
 	first = bpf_map_lookup_elem(&fragments, &key);
 	if (!first)
 		return REASON_FRAGMENT_WITHOUT_FIRST;
+	packet->protocol = first->protocol;
 	if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6) {
 		packet->icmp_type = first->icmp_type;
 		packet->icmp_code = first->icmp_code;

@@ -6,6 +6,7 @@
 #include "maps.h"
 #include "slot.h"
 
+#define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
 #define FAMILY_BITS 32
 

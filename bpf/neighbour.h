@@ -26,12 +26,17 @@ enum neighbour_result {
 	NEIGHBOUR_JUDGE = -1, /* an ordinary packet */
 };
 
+__inline bool is_link_local(const struct address *address)
+{
+	return (address->words[0] & bpf_htonl(0xFFC00000)) == bpf_htonl(0xFE800000);
+}
+
 /* The endpoint's own; link-local addresses are its own too, since each endpoint has a link to itself. */
 __inline bool is_own(const struct address *address, __u32 family, __u32 ifindex)
 {
 	struct party party = {};
 
-	if (family == 6 && (address->words[0] & bpf_htonl(0xFFC00000)) == bpf_htonl(0xFE800000))
+	if (family == 6 && is_link_local(address))
 		return true;
 	find_party(address, family, active_revision, &party);
 	return lives_at(party.endpoint, ifindex);
@@ -78,6 +83,17 @@ __inline int check_advertisement(struct __sk_buff *skb, const struct packet *pac
 	return mismatch(hook->ifindex, REASON_INVALID_SOURCE);
 }
 
+/* Neighbour discovery with a node that is not on the link would be a way out past the policy: such a packet is routed. */
+__inline bool stays_on_link(const struct address *destination)
+{
+	struct party party = {};
+
+	if (is_link_local(destination) || (destination->words[0] & bpf_htonl(0xFFFF0000)) == bpf_htonl(0xFF020000))
+		return true;
+	find_party(destination, 6, active_revision, &party);
+	return party.identity == IDENTITY_HOST;
+}
+
 /* 0: pass unjudged; NEIGHBOUR_JUDGE; or the reason to drop. Forwarded copies do not have the hop limit. */
 __subprogram int check_neighbour(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook)
 {
@@ -89,6 +105,8 @@ __subprogram int check_neighbour(struct __sk_buff *skb, const struct packet *pac
 		return NEIGHBOUR_JUDGE;
 	if (packet->hop_limit != ND_HOP_LIMIT || packet->icmp_code)
 		return REASON_INVALID_PACKET;
+	if (hook->direction == DIRECTION_EGRESS && !stays_on_link(&packet->destination))
+		return NEIGHBOUR_JUDGE;
 	if (packet->icmp_type == ND_NEIGHBOUR_ADVERTISEMENT)
 		return check_advertisement(skb, packet, hook);
 	return check_solicitation(packet, hook);

@@ -172,7 +172,10 @@ __inline int handle(struct __sk_buff *skb, const struct hook *hook)
 	}
 	if (decide(skb, &packet, hook, &receiver))
 		return DROP;
-	return hook->direction == DIRECTION_EGRESS ? deliver(skb, &packet, receiver) : PASS;
+	if (hook->direction == DIRECTION_INGRESS)
+		return PASS;
+	result = deliver(skb, &packet, receiver);
+	return result == GONE ? drop_unjudged(&packet, hook, REASON_TARGET_GONE) : result;
 }
 
 /* At tc ingress of the host side: what the endpoint sends. */

@@ -188,7 +188,7 @@ STEPS: list[tuple[Any, str]] = [
     (LiveShapes, "widen"),
     (LiveShapes, "narrow"),
     (Committer, "_write_rules"),
-    (Committer, "_delete_empty"),
+    (Committer, "_delete_silent"),
 ]
 WRITES = {Command.MAP_UPDATE_ELEM, Command.MAP_DELETE_ELEM, Command.MAP_UPDATE_BATCH, Command.MAP_DELETE_BATCH}
 TENTH = ip_network("10.2.0.0/16")

@@ -17,6 +17,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from ringfence.abi import Direction, Reason
+from ringfence.engine.commands import Peer
 from tests.bpf.conftest import FRONTEND
 from tests.bpf.host import Host, Outcome, framed, key
 from tests.bpf.packets import fragments, udp
@@ -126,6 +127,19 @@ def test_an_endpoint_cannot_solicit_for_another(host: Host, source: str, message
     """A solicitation with a source that is not the endpoint's own is dropped."""
     outcome = host.sends("frontend", neighbour(source, "ff02::1:ff00:ffff", message))
     assert outcome.reason == Reason.INVALID_SOURCE
+
+
+@pytest.mark.parametrize("destination", ["2001:db8::1", OTHER])
+def test_neighbour_discovery_is_no_way_out(host: Host, destination: str) -> None:
+    """A solicitation to an address that is not on the link would be routed: it is judged like any other packet."""
+    outcome = host.sends("frontend", neighbour(OWN, destination, ICMPv6ND_NS(tgt=destination)))
+    assert outcome.reason == Reason.POLICY_DENIED
+
+
+def test_the_node_may_be_solicited_at_its_address(host: Host) -> None:
+    """A probe of the node's own address, whether it is still there, passes unjudged."""
+    host.known({GATEWAY: Peer(1, 0, 0)})
+    assert unjudged(host.sends("frontend", neighbour(OWN, GATEWAY, ICMPv6ND_NS(tgt=GATEWAY))))
 
 
 def test_an_endpoint_advertises_its_own_addresses(host: Host) -> None:

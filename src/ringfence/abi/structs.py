@@ -160,6 +160,7 @@ FRAGMENT: Final[np.dtype[Any]] = np.dtype(
         ("destination_port", ">u2"),
         ("icmp_type", "u1"),
         ("icmp_code", "u1"),
-        ("pad", ("u1", (2,))),
+        ("protocol", "u1"),
+        ("pad", "u1"),
     ]
 )

@@ -9,7 +9,7 @@ back; one whose agent died half-way is cleared by the next that starts. One writ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Committer:
         self._rules: Any = maps["rules"].mmap_array()
         self.policy = PolicyTable(maps)
         self.peers = PeerTable(maps)
+        self._silent_keys: list[PolicyKey] = []
+        self._silent_prefixes: list[Network] = []
         self._tidy()
         self._shapes = LiveShapes(maps[".data.shapes"].mmap_array()["live_shapes"][0], self.policy.row_of)
 
@@ -49,14 +51,18 @@ class Committer:
         """
         active = self.revision
         self._check_rules(change.rules)
+        self._delete_silent()
         with ExitStack() as undo:
             self._write_rules(change.rules)
             self._prepare_policy(change.policy, active, undo)
             self._prepare_peers(change.peers, active, undo)
             undo.pop_all()
         self._revision[0] = active + 1
-        self._delete_empty(change)
-        self._shapes.narrow()
+        self._silent_keys = [key for key, number in change.policy.items() if not number]
+        self._silent_prefixes = [network for network, peer in change.peers.items() if peer is None]
+        # The change is in force: what cannot be deleted now says nothing, and goes before the next commit.
+        with suppress(OSError):
+            self._delete_silent()
         return active + 1
 
     def rule_numbers(self) -> dict[PolicyKey, int]:
@@ -153,10 +159,14 @@ class Committer:
         if network in self.peers.row_of:
             self.peers.delete(network)
 
-    def _delete_empty(self, change: Commit) -> None:
-        gone = [key for key, number in change.policy.items() if not number and key in self.policy.row_of]
+    def _delete_silent(self) -> None:
+        """Delete what the last commit left without a meaning: empty keys, and prefixes that say what covers them."""
+        while self._silent_prefixes:
+            if self._silent_prefixes[-1] in self.peers.row_of:
+                self.peers.delete(self._silent_prefixes[-1])
+            self._silent_prefixes.pop()
+        gone = [key for key in self._silent_keys if key in self.policy.row_of]
         self.policy.delete(gone)
+        self._silent_keys = []
         self._shapes.forget(gone)
-        for network, peer in change.peers.items():
-            if peer is None and network in self.peers.row_of:
-                self.peers.delete(network)
+        self._shapes.narrow()
