@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
 
+from ringfence.datapath import netns
 from ringfence.datapath.interfaces import WorkloadInterface, workload_interface
 from ringfence.datapath.loader import PIN_ROOT, unpin
 from ringfence.lab import namespaces
@@ -120,7 +121,7 @@ def ask(work: Callable[[Any], Result], namespace: str | None = None) -> Result:
         with closing(IPRoute()) as route:
             return work(route)
 
-    return namespaces.inside(namespace, with_socket) if namespace else namespaces._in_thread(with_socket)
+    return netns.inside(namespace, with_socket)
 
 
 def answers(sender: Workload, receiver: Workload, port: int = 7777) -> bool:

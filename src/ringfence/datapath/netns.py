@@ -43,19 +43,18 @@ def namespace_cookie(netns: str | int | Path | None = None) -> int:
 
 
 def inside(netns: str | int | Path | None, work: Callable[[], Result]) -> Result:
-    """Do some work inside a namespace, in a thread of its own (None: the namespace of the calling thread, by it).
+    """Do some work in a thread of its own inside a namespace (None: that of the calling thread).
 
     Raises `NotFound` when there is no such namespace, `Unavailable` when it may not be entered.
     """
-    if netns is None:
-        return work()
-    path = namespace_path(netns)
+    path = None if netns is None else namespace_path(netns)
     results: list[Result] = []
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            _enter(path)
+            if path is not None:
+                _enter(path)
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - handed on to the caller, whatever it is
             failures.append(error)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ringfence.datapath import netlink
+from ringfence.datapath import netns
 from ringfence.errors import RingfenceError, Unavailable
 
 RUN = Path("/run/netns")
@@ -37,7 +37,7 @@ def create(name: str) -> Path:
     except FileExistsError as error:
         raise RingfenceError(f"the network namespace {name} exists already") from error
     try:
-        netlink.inside(None, partial(_unshare_and_keep, path))
+        netns.inside(None, partial(_unshare_and_keep, path))
     except BaseException:
         path.unlink()
         raise
@@ -59,7 +59,7 @@ def named(prefix: str) -> list[str]:
 
 def inside(name: str, work: Callable[[], Result]) -> Result:
     """Do some work inside a namespace and return what it returned. Sockets and processes it made stay inside."""
-    return netlink.inside(RUN / name, work)
+    return netns.inside(RUN / name, work)
 
 
 def _share_directory() -> None:
