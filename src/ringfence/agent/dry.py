@@ -9,11 +9,12 @@ import numpy as np
 from ringfence.abi import COUNTER, Delivery, Direction, PeerKind, Tier
 from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
 from ringfence.api import shapes
+from ringfence.datapath.readback import Readback
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
-from ringfence.errors import NotFound
+from ringfence.errors import NotFound, Unavailable
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.traffic import format_protocol
 
@@ -83,6 +84,9 @@ class DryKernel:
 
     def map(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - nothing was loaded
         raise NotFound(f"there is no map {name!r} in a dry run")
+
+    def read_back(self) -> Readback:
+        raise Unavailable("there are no maps to read back in a dry run")
 
     def ring(self) -> EventRing | None:
         return None

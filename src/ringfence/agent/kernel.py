@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ringfence.abi import Delivery
 from ringfence.api import shapes
+from ringfence.datapath.readback import Readback
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
@@ -98,6 +99,9 @@ class Kernel(Protocol):
 
     def map(self, name: str, known: Known) -> shapes.MapDump:
         """The elements of a map. To be called from a thread. Raises `NotFound`."""
+
+    def read_back(self) -> Readback:
+        """The policy state as the maps have it. Reads whole maps: to be called from a thread. Raises `Unavailable`."""
 
     def ring(self) -> EventRing | None:
         """The event ring, for its one reader."""

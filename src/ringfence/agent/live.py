@@ -21,6 +21,7 @@ from ringfence.datapath.delivery import deliveries
 from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.features import jiffies_per_second
 from ringfence.datapath.loader import LoadedObject
+from ringfence.datapath.readback import Readback, read_back
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.datapath.syscall import BpfMap, prog_test_run
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -135,6 +136,9 @@ class LiveKernel:
             chosen = occupied(values)
             keys, values = keys[chosen], values[chosen]
         return {"name": name, "rows": Decoder(bpf_map.spec, known).rows(keys, values)}
+
+    def read_back(self) -> Readback:
+        return read_back(self._maps)
 
     def ring(self) -> EventRing | None:
         return self._ring

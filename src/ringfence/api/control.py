@@ -18,6 +18,9 @@ class Control(Protocol):
     async def status(self) -> shapes.Status:
         """The agent at a glance."""
 
+    async def verify(self) -> shapes.Verification:
+        """The maps read back from the kernel, held against what is wanted and against the policies."""
+
     def endpoints(self) -> list[shapes.EndpointShape]:
         """All endpoints, by name."""
 

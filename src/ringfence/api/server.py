@@ -32,6 +32,10 @@ def _endpoint_routes(app: Routes, control: Control) -> None:
     async def status() -> shapes.Status:
         return await control.status()
 
+    @app.get("/v1/verify")
+    async def verify() -> shapes.Verification:
+        return await control.verify()
+
     @app.get("/v1/endpoints")
     def endpoints() -> list[shapes.EndpointShape]:
         return control.endpoints()

@@ -11,14 +11,30 @@ from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import LastCommit, Status
+    from ringfence.api.shapes import LastCommit, Status, Verification
+
+
+DRIFTED = 1
+#: A proof over a large map takes its time.
+_PROOF_SECONDS = 600.0
 
 
 @click.command()
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read the maps back from the kernel and compare them with what is wanted; exit code 1 if they differ.",
+)
 @output_option()
 @pass_session
-def status(session: Session, output: str) -> None:
+@click.pass_context
+def status(context: click.Context, session: Session, *, verify: bool, output: str) -> None:
     """Show revision, endpoints, what is attached, counters, drops and lost events."""
+    if verify:
+        with connect(session, _PROOF_SECONDS) as client:
+            found = client.verify()
+        print_json(found) if output == "json" else _print_verification(found)
+        context.exit(0 if found["equal"] else DRIFTED)
     with connect(session) as client:
         state = client.status()
     if output == "json":
@@ -29,6 +45,24 @@ def status(session: Session, output: str) -> None:
         click.echo(f"warning: {warning}")
     _print_attachments(state)
     _print_drops(state)
+
+
+def _print_verification(found: Verification) -> None:
+    checked, proof = found["checked"], found["proof"]
+    told = ", ".join(f"{count} {what}" for what, count in checked.items())
+    click.echo(f"revision {found['revision']}, read back from the kernel: {told}")
+    for each in found["drift"]:
+        click.echo(f"{each['change']} in {each['map']}: {each['entry']}")
+        click.echo(f"    wanted: {each['wanted'] or 'nothing'}")
+        click.echo(f"    found:  {each['found'] or 'nothing'}")
+    packet = proof["counterexample"]
+    if packet is None:
+        click.echo(f"equal to the policies over {proof['classes']} classes, standing for all packets")
+    else:
+        click.echo(f"not equal to the policies, for example: {packet['from']} -> {packet['to']} {packet['port']}")
+        click.echo(f"    by the book: {packet['oracle']['verdict']}: {packet['oracle']['rule']}")
+        click.echo(f"    by the map:  {packet['map']['verdict']}: {packet['map']['rule']}")
+    click.echo(f"{len(found['drift'])} differences" if found["drift"] else "no drift")
 
 
 def _print_totals(state: Status) -> None:

@@ -63,6 +63,11 @@ class PolicyState:
             self.ipcache.assign(prefix, Reserved.UNMANAGED)
 
     @property
+    def settings(self) -> Settings:
+        """What the host decides for itself."""
+        return self._settings
+
+    @property
     def map(self) -> MapState:
         return self._resolver.map
 

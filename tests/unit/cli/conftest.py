@@ -61,6 +61,22 @@ class Answers:
             "warnings": ["the ring is nearly full"],
         }
 
+    async def verify(self) -> shapes.Verification:
+        drift: shapes.Drift = {
+            "map": "policy",
+            "change": "lost",
+            "entry": "normal ingress of 67890 (k8s:app=backend) from anyone, 80/TCP",
+            "wanted": "allowed by backend-access, access.yaml:10",
+            "found": None,
+        }
+        return {
+            "revision": 7,
+            "equal": False,
+            "checked": {"entries": 1, "rules": 1, "prefixes": 2, "endpoints": 1},
+            "drift": [drift],
+            "proof": {"equal": True, "classes": 12, "counterexample": None},
+        }
+
     def endpoints(self) -> list[shapes.EndpointShape]:
         return [self.endpoint("backend")]
 

@@ -222,3 +222,13 @@ def test_what_is_not_there_is_exit_code_4(run: Run, command: str) -> None:
     """Asking for one thing that does not exist is one line on standard error and exit code 4."""
     result = run(*command.split())
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
+
+
+def test_drift_is_told_with_what_was_wanted(run: Run) -> None:
+    """`status --verify` names each entry that is not as wanted, with both sides, and exits with 1."""
+    result = run("status", "--verify")
+    assert result.exit_code == 1
+    assert "lost in policy: normal ingress of 67890 (k8s:app=backend) from anyone, 80/TCP" in result.stdout
+    assert "wanted: allowed by backend-access, access.yaml:10\n    found:  nothing" in result.stdout
+    assert "equal to the policies over 12 classes" in result.stdout
+    assert not json.loads(run("status", "--verify", "-o", "json").stdout)["equal"]
