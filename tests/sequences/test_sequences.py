@@ -1,53 +1,53 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.identity.prefixes import Address
-from ringfence.labels import Labels, workload_labels
+from ringfence.labels import Labels, port_labels, workload_labels
+from ringfence.policy.builtin import Settings
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.policy.state import PolicyState
 from ringfence.verdict import RuleText
-from tests.generated.pieces import APPS, NAMESPACES
+from tests.generated.pieces import APPS, ENVIRONMENTS, NAMESPACES, TIERS, subset
 from tests.generated.worlds import parsed, policy_sets
+from tests.sequences.canonical import canonical
 
 Step = tuple[str, Any]
-LABELS = [
-    workload_labels(Labels.parse([f"app={app}", f"tier={tier}"]), namespace)
-    for app in APPS
-    for tier in ("1", "2")
-    for namespace in NAMESPACES
-]
 #: Some of them lie inside the prefixes that policies use.
 ADDRESSES: list[Address] = [ip_address(each) for each in ("10.0.0.1", "10.9.1.7", "192.0.2.4", "fd09::5", "172.16.0.1")]
+PORTS = ((), (("http", "TCP", 80),), (("http", "TCP", 8080), ("dns", "UDP", 53)))
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-def canonical(state: PolicyState) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """A state without its numbers: labels in the place of identities, prefixes in that of classes."""
+class Workload(NamedTuple):
+    """What an endpoint's labels are made of, but for those of its namespace."""
 
-    def meaning(number: int) -> str:
-        return str(state.labels(number)) if number else ""
+    namespace: str
+    labels: tuple[str, ...]
+    ports: tuple[tuple[str, str, int], ...]
 
-    entries = {
-        (meaning(key.subject), meaning(key.peer), *key[2:]): state.map.wanted(key) for key, _ in state.map.items()
-    }
-    peers = {network: tuple(map(meaning, known)) for network, known in state.ipcache.items()}
-    return entries, peers
+    def labelled(self, namespaces: Mapping[str, Mapping[str, str]]) -> Labels:
+        """All of its labels."""
+        own = [*Labels.parse(self.labels), *port_labels(self.ports)]
+        return workload_labels(own, self.namespace, namespaces.get(self.namespace))
 
 
 class Model:
     """What a sequence of steps should amount to."""
 
-    def __init__(self) -> None:
-        self.state = PolicyState()
+    def __init__(self, chosen: Settings) -> None:
+        self.settings = chosen
+        self.state = PolicyState(chosen)
         self.policies: dict[str, Policy] = {}
-        self.endpoints: dict[Address, tuple[Labels, int]] = {}
-        self.nodes: list[Address] = []
+        self.namespaces: dict[str, dict[str, str]] = {}
+        self.endpoints: dict[Address, tuple[Workload, int]] = {}
+        self.nodes: tuple[list[Address], list[Address]] = ([], [])
 
     def take(self, step: Step) -> None:
         verb, what = step
@@ -60,44 +60,70 @@ class Model:
             self.state.delete([uid])
         elif verb == "endpoint":
             self.put_endpoint(*what)
+        elif verb == "namespace":
+            self.label_namespace(*what)
         elif verb == "remove" and self.endpoints:
             address = sorted(self.endpoints, key=str)[what % len(self.endpoints)]
             _, identity = self.endpoints.pop(address)
             self.state.remove_endpoint(identity, [address])
         elif verb == "nodes":
-            self.nodes = [each for each in what if each not in self.endpoints]
-            self.state.set_nodes(self.nodes)
+            own, others = ([each for each in part if each not in self.endpoints] for part in what)
+            self.nodes = own, [each for each in others if each not in own]
+            self.state.set_nodes(*self.nodes)
 
-    def put_endpoint(self, address: Address, labels: Labels) -> None:
-        if address in self.nodes:
+    def put_endpoint(self, address: Address, workload: Workload) -> None:
+        """A pod has come, or has other labels or ports."""
+        if address in (*self.nodes[0], *self.nodes[1]):
             return
+        labels = workload.labelled(self.namespaces)
         if address in self.endpoints:
             old = self.endpoints[address][1]
-            self.endpoints[address] = labels, self.state.move_endpoint(old, [address], labels, [address])
+            self.endpoints[address] = workload, self.state.move_endpoint(old, [address], labels, [address])
         else:
-            self.endpoints[address] = labels, self.state.add_endpoint(labels, [address])
+            self.endpoints[address] = workload, self.state.add_endpoint(labels, [address])
+
+    def label_namespace(self, name: str, labels: dict[str, str]) -> None:
+        """All pods of a namespace have its labels."""
+        self.namespaces[name] = labels
+        for address, (workload, _) in list(self.endpoints.items()):
+            if workload.namespace == name:
+                self.put_endpoint(address, workload)
 
     def from_scratch(self) -> PolicyState:
         """The same in another order: endpoints, nodes and policies backwards."""
-        state = PolicyState()
-        for address, (labels, _) in reversed(self.endpoints.items()):
-            state.add_endpoint(labels, [address])
-        state.set_nodes(self.nodes)
+        state = PolicyState(self.settings)
+        for address, (workload, _) in reversed(self.endpoints.items()):
+            state.add_endpoint(workload.labelled(self.namespaces), [address])
+        state.set_nodes(*self.nodes)
         for policy in reversed(self.policies.values()):
             state.apply([policy])
         return state
 
 
+def workloads() -> st.SearchStrategy[Workload]:
+    """Pods in any namespace."""
+    labels = subset(app=APPS, tier=TIERS).map(lambda found: tuple(f"{key}={value}" for key, value in found.items()))
+    return st.builds(Workload, st.sampled_from(NAMESPACES), labels, st.sampled_from(PORTS))
+
+
 def steps() -> st.SearchStrategy[list[Step]]:
-    """Sequences of changes."""
+    """Sequences of changes of policies, CIDR groups, pods, namespaces and nodes."""
+    places = st.lists(st.sampled_from(ADDRESSES), max_size=2, unique=True)
     one: st.SearchStrategy[Step] = st.one_of(
         policy_sets(2).map(lambda documents: ("apply", parsed(documents).policies)),
         st.integers(0, 5).map(lambda index: ("delete", index)),
-        st.tuples(st.sampled_from(ADDRESSES), st.sampled_from(LABELS)).map(lambda pair: ("endpoint", pair)),
+        st.tuples(st.sampled_from(ADDRESSES), workloads()).map(lambda pair: ("endpoint", pair)),
         st.integers(0, 5).map(lambda index: ("remove", index)),
-        st.lists(st.sampled_from(ADDRESSES), max_size=2, unique=True).map(lambda nodes: ("nodes", nodes)),
+        st.tuples(st.sampled_from(NAMESPACES), subset(env=ENVIRONMENTS)).map(lambda pair: ("namespace", pair)),
+        st.tuples(places, places).map(lambda pair: ("nodes", pair)),
     )
     return st.lists(one, min_size=2, max_size=10)
+
+
+def models() -> st.SearchStrategy[Model]:
+    """Fresh states of hosts that decide otherwise for themselves."""
+    chosen = (Settings(), Settings(enforcement="always"), Settings(policy_cidr_match_mode="nodes"))
+    return st.sampled_from(chosen).map(Model)
 
 
 def patched(
@@ -113,21 +139,19 @@ def patched(
     return new
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps())
-def test_a_state_depends_on_what_is_there_and_not_on_how_it_came(sequence: list[Step]) -> None:
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
+@given(models(), steps())
+def test_a_state_depends_on_what_is_there_and_not_on_how_it_came(model: Model, sequence: list[Step]) -> None:
     """After any changes, entries and ipcache equal those computed afresh in another order."""
-    model = Model()
     for step in sequence:
         model.take(step)
     assert canonical(model.state) == canonical(model.from_scratch())
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps())
-def test_changes_are_all_that_differs_and_nothing_else(sequence: list[Step]) -> None:
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
+@given(models(), steps())
+def test_changes_are_all_that_differs_and_nothing_else(model: Model, sequence: list[Step]) -> None:
     """What take_changes tells, laid over what was, is what is; it names no entry that stays the same."""
-    model = Model()
     entries: dict[PolicyKey, RuleText] = {}
     peers: dict[Any, Any] = {}
     identities = dict(model.state.identities())
@@ -143,16 +167,15 @@ def test_changes_are_all_that_differs_and_nothing_else(sequence: list[Step]) -> 
         assert identities == model.state.identities()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps())
-def test_when_all_is_taken_away_nothing_is_left(sequence: list[Step]) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@given(models(), steps())
+def test_when_all_is_taken_away_nothing_is_left(model: Model, sequence: list[Step]) -> None:
     """After the last policy and endpoint have gone, the state is that of a fresh start."""
-    model = Model()
     for step in sequence:
         model.take(step)
     for _ in range(len(model.endpoints)):
         model.take(("remove", 0))
-    model.take(("nodes", []))
+    model.take(("nodes", ([], [])))
     model.state.delete(list(model.policies))
-    assert canonical(model.state) == canonical(PolicyState())
+    assert canonical(model.state) == canonical(PolicyState(model.settings))
     assert len(model.state.prefixes.networks) == 0
