@@ -31,6 +31,14 @@ spec:
   podSelector: {matchLabels: {app: server}}
   ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.128/25]}}], ports: [{port: 5432}]}]
 """
+NAMED = """---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: default}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{ports: [{port: web}]}]
+"""
 CLIENT = "k8s:app=client,k8s:io.kubernetes.pod.namespace=default"
 
 
@@ -221,6 +229,19 @@ def test_what_somebody_else_did_is_reported(agent: Agent, case: tuple[Tamper, st
         # Where entries and addresses are as they should be, the policies' proof holds.
         assert proven == found["proof"]["equal"], found["proof"]
     assert verified(agent)["equal"]
+
+
+def test_named_ports_are_proven_too(agent: Agent, node: Node) -> None:
+    """A port by name is, for the proof, the one that the endpoint was added with."""
+    with agent.client() as api:
+        netns = node.workloads["server"].namespace
+        api.put_endpoint("server", netns=netns, labels=["app=server"], ports=["web=7003/TCP"])
+    agent.apply("named.yaml", NAMED)
+    with agent.client() as api:
+        entries = api.entries()
+    found = verified(agent)
+    assert found["equal"], found
+    assert any("7003/TCP" in each["traffic"] for each in entries)
 
 
 def test_programs_that_are_gone_are_reported(agent: Agent, node: Node) -> None:

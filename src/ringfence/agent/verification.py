@@ -7,6 +7,7 @@ First entry by entry: what is not as wanted is drift. Then as a whole: what was 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.abi import Reason, Verdict
@@ -21,7 +22,9 @@ from ringfence.identity.ipcache import UNKNOWN_ADDRESS
 from ringfence.identity.ipcache import Known as KnownAddress
 from ringfence.identity.prefixes import Address, Network, NetworkSet, host_network
 from ringfence.identity.reserved import RESERVED_LABELS, Reserved
+from ringfence.labels import Labels
 from ringfence.policy.held import Table
+from ringfence.policy.manifest import ContainerPort
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.verify import prove
 from ringfence.policy.world import Actor, World
@@ -116,7 +119,8 @@ class Verification:
         """The endpoints and policies as the oracle knows worlds."""
         actors = {each.workload.name: each.workload for each in self._engine.endpoints}
         everyone = {
-            name: Actor(name, workload.labels, workload.addresses, local=True) for name, workload in actors.items()
+            name: Actor(name, workload.labels, workload.addresses, local=True, ports=tuple(_ports(workload.labels)))
+            for name, workload in actors.items()
         }
         node = tuple(self._engine.nodes - {address for each in actors.values() for address in each.addresses})
         host = Actor("the node", RESERVED_LABELS[Reserved.HOST], node, reserved=Reserved.HOST)
@@ -143,6 +147,13 @@ class Verification:
         if text is None or row is None or row[1] not in VERDICTS or row[2] not in REASONS:
             return None
         return replace(text, precedence=row[0], verdict=Verdict(row[1]), reason=Reason(row[2]))
+
+
+def _ports(labels: Labels) -> Iterator[ContainerPort]:
+    """The named ports that a workload's labels carry."""
+    for label in labels.ports:
+        name, _, protocol = label.key.rpartition("/")
+        yield from (ContainerPort(int(number), protocol, name) for number in label.value.split(","))
 
 
 def _probed(found: Readback, key: PolicyKey) -> bool:
