@@ -45,16 +45,13 @@ class Wish:
 class Claim:
     """The wishes of rules that want the same keys with the same precedence. The first speaks for all of them."""
 
-    __slots__ = ("alone", "wishes")
+    __slots__ = ("alone", "text", "wishes")
 
     def __init__(self, wish: Wish) -> None:
         self.wishes = [wish]
+        self.text = wish.text
         #: What nearly every key has; shared by all keys of a claim, so that an entry costs its key alone.
         self.alone: tuple[Claim] = (self,)
-
-    @property
-    def text(self) -> RuleText:
-        return self.wishes[0].text
 
     def goes_first(self, wish: Wish) -> bool:
         """Whether a wish speaks, or would speak, for the claim."""
@@ -62,6 +59,7 @@ class Claim:
 
     def add(self, wish: Wish) -> None:
         insort(self.wishes, wish)
+        self.text = self.wishes[0].text
 
     def remove(self, wish: Wish) -> None:
         """The old and the new version of a rule may be equal in order for a while."""
@@ -69,12 +67,14 @@ class Claim:
         while self.wishes[place] is not wish:
             place += 1
         del self.wishes[place]
+        self.text = self.wishes[0].text
 
     def __lt__(self, other: Claim) -> bool:
         return self.wishes[0].order < other.wishes[0].order
 
 
 _NOTHING: Final[tuple[Claim, ...]] = ()
+_NO_WINNER: Final[repeat[None]] = repeat(None)
 
 
 class MapState:
@@ -90,8 +90,9 @@ class MapState:
         wanted = list(keys)
         claims, before, alone = self._claims, self._before, claim.alone
         if claims.keys().isdisjoint(wanted):
+            fresh = wanted if before.keys().isdisjoint(wanted) else [key for key in wanted if key not in before]
             claims.update(zip(wanted, repeat(alone)))
-            before.update(dict.fromkeys(key for key in wanted if key not in before))
+            before.update(zip(fresh, _NO_WINNER))
             return
         for key in wanted:
             present = claims.get(key)
@@ -156,9 +157,14 @@ class MapState:
 
     def take_changes(self) -> dict[PolicyKey, RuleText | None]:
         """The keys whose winner is another than at the last call, with it; None where there is no entry any more."""
-        before, self._before = self._before, {}
-        winners = ((key, self.winner(key), old) for key, old in before.items())
-        return {key: new for key, new, old in winners if new is not old and new != old}
+        before, self._before, claims = self._before, {}, self._claims
+        changes: dict[PolicyKey, RuleText | None] = {}
+        for key, old in before.items():
+            present = claims.get(key)
+            new = present[0].text if present else None
+            if new is not old and (old is None or new != old):
+                changes[key] = new
+        return changes
 
     def __len__(self) -> int:
         return len(self._claims)

@@ -8,9 +8,10 @@ steps gives the same map state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
+from itertools import repeat
 from typing import Final, NamedTuple, TypeVar
 
 from ringfence.abi import Direction, PeerKind, Tier
@@ -41,6 +42,9 @@ _ANYONE: Final = (ANY, frozenset({0}))
 
 #: A kind of peer set and not of peer: identities, for the ports that they call by name.
 NAMED: Final = -1
+
+#: Makes a key of a tuple without a call of Python's.
+_KEY: Final[Callable[[Iterable[int]], PolicyKey]] = partial(tuple.__new__, PolicyKey)
 
 Source = tuple[int, Selector | Block]
 PeerSet = tuple[int, AbstractSet[int]]
@@ -122,16 +126,23 @@ class Active:
         self._by_name = shape.port_keys
 
     def keys(self, subjects: Iterable[int], peers: Collection[PeerSet]) -> Iterator[PolicyKey]:
-        """The entries for these subjects and peers."""
-        make, tier, direction = PolicyKey._make, int(self.shape.tier), int(self.shape.direction)
+        """The entries for these subjects and peers, a peer at a time only where each has ports of its own."""
         for subject in subjects:
             own = self._tails
-            if self._by_name and direction == Direction.INGRESS:
+            if self._by_name and self.shape.direction == Direction.INGRESS:
                 own = list(dict.fromkeys((*own, *self._named(subject))))
             for kind, numbers in peers:
+                if kind != NAMED:
+                    yield from self._block(subject, kind, numbers, own)
+                    continue
                 for number in numbers:
-                    for port, protocol, prefix in self._named(number) if kind == NAMED else own:
-                        yield make((subject, number, port, protocol, prefix, max(kind, IDENTITY), tier, direction))
+                    yield from self._block(subject, IDENTITY, (number,), self._named(number))
+
+    def _block(self, subject: int, kind: int, numbers: Collection[int], own: list[Tail]) -> Iterator[PolicyKey]:
+        """All of some peers times all of some ports. Most entries are made here, so no Python runs for each of them."""
+        same = (repeat(kind), repeat(int(self.shape.tier)), repeat(int(self.shape.direction)))
+        for port, protocol, prefix in own:
+            yield from map(_KEY, zip(repeat(subject), numbers, repeat(port), repeat(protocol), repeat(prefix), *same))
 
     def speaks_of(self, kind: int, number: int) -> bool:
         return any(number in numbers for each, numbers in self.peers if each == kind)

@@ -177,12 +177,16 @@ class PolicyState:
         return Changes(self._resolver.map.take_changes(), self.ipcache.take_changes(), touched)
 
     def _change_rules(self, delta: RuleDelta) -> None:
-        """First what comes, then what goes: a prefix that is used before and after keeps its number."""
+        """First what comes, then what goes: a prefix that is used before and after keeps its number.
+
+        Prefixes come before rules, so that each rule finds all that it means at once.
+        """
         if self._settings.enforcement == "never":
             return
         for rule in sorted(delta.added, key=_written):
             for prefix in sorted(rule.prefixes, key=_network_order):
                 self._use_prefix(prefix)
+        for rule in sorted(delta.added, key=_written):
             self._resolver.add_rule(rule)
         for rule in sorted(delta.removed, key=_written, reverse=True):
             self._resolver.remove_rule(rule)
