@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check format generate bench clean help
+.PHONY: setup demo test check format generate bench prove clean help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help:
-	echo "make setup | demo | test | check | format | generate | bench | clean"
+	echo "make setup | demo | test | check | format | generate | bench | prove | clean"
 
 setup: $(VENV)/.installed $(OBJECT)
 
@@ -59,6 +59,10 @@ generate: setup
 bench: setup
 	tools/debian-packages iperf3 iptables
 	$(PYTHON) -m benchmarks
+
+# Without end, until stopped; a counterexample becomes a spec file.
+prove: setup
+	$(PYTHON) -m tests.generated.prove
 
 clean:
 	rm -rf $(VENV) build dist $(OBJECT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import_linter.out
