@@ -91,8 +91,8 @@ class MapState:
         claims, before, alone = self._claims, self._before, claim.alone
         if claims.keys().isdisjoint(wanted):
             fresh = wanted if before.keys().isdisjoint(wanted) else [key for key in wanted if key not in before]
-            claims.update(zip(wanted, repeat(alone)))
-            before.update(zip(fresh, _NO_WINNER))
+            claims.update(zip(wanted, repeat(alone), strict=False))
+            before.update(zip(fresh, _NO_WINNER, strict=False))
             return
         for key in wanted:
             present = claims.get(key)

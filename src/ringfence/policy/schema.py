@@ -34,6 +34,7 @@ _EXPECTED: Final = {
     "bool_type": "true or false",
     "int_type": "a whole number",
 }
+_BOUNDS: Final = {"min_length": "a length from", "max_length": "a length up to", "ge": "at least", "le": "at most"}
 
 
 class Closed(BaseModel):
@@ -199,6 +200,9 @@ def _problems_of(document: Document, base: Path, model: type[BaseModel], error: 
 def _expected(error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"])
+    for bound, words in _BOUNDS.items():
+        if bound in error.get("ctx", {}):
+            return f"{words} {error['ctx'][bound]}"
     expected = _EXPECTED.get(error["type"], error["msg"])
     quoted = error["type"] == "string_type" and isinstance(error["input"], (int, float))
     return f"{expected} (put it in quotes)" if quoted else expected
