@@ -21,13 +21,13 @@ def test_the_kernel_decides_by_the_same_rules_as_the_book(judging: JudgingKernel
     """For packets of any world, the programs give the oracle's verdict and name its rule."""
     verdicts = 0
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
     @given(worlds(), st.integers(0, 1000))
     def in_any_world(documents: list[Json], seed: int) -> None:
         nonlocal verdicts
         world = world_of(documents)
         judges = (MapJudge, lambda compiled: KernelJudge(compiled, judging))
-        verdicts += agreed(world, packets(world, 10, seed), judges) // JUDGES
+        verdicts += agreed(world, packets(world, 5, seed), judges) // JUDGES
 
     in_any_world()
     assert verdicts >= LEAST_VERDICTS

@@ -62,8 +62,12 @@ def _documents(
     head: Json, actions: tuple[str, ...], traffic: str, fields: dict[str, st.SearchStrategy[object]]
 ) -> st.SearchStrategy[Json]:
     spec = st.fixed_dictionaries(
-        {"subject": _pods(), **fields},
-        optional={"ingress": _rules("from", actions, traffic), "egress": _rules("to", actions, traffic)},
+        {
+            "subject": _pods(),
+            "ingress": _rules("from", actions, traffic),
+            "egress": _rules("to", actions, traffic),
+            **fields,
+        }
     )
     return spec.map(lambda body: {**head, "spec": body})
 

@@ -12,8 +12,8 @@ from tests.generated.pieces import (
     TIERS,
     Json,
     blocks,
-    expressions,
     few,
+    selectors,
     subset,
 )
 
@@ -21,7 +21,7 @@ ENTITIES = (
     "all", "world", "world-ipv4", "world-ipv6", "cluster", "host", "init", "unmanaged", "remote-node", "ingress",
     "health", "kube-apiserver", "none",
 )  # fmt: skip
-_LABELS = {
+_LABELS: dict[str, tuple[str, ...]] = {
     "app": APPS,
     "k8s:tier": TIERS,
     "any:app": APPS,
@@ -69,17 +69,16 @@ def label_selectors() -> st.SearchStrategy[Json]:
         st.sampled_from(sorted(_KEYS)),
         st.sampled_from(("Exists", "DoesNotExist")),
     )
-    return st.fixed_dictionaries(
-        {},
-        optional={"matchLabels": subset(**_LABELS), "matchExpressions": few(st.one_of(expressions(_LABELS), presence))},
-    )
+    return selectors(_LABELS, presence)
 
 
 def peers(way: str) -> st.SearchStrategy[Json]:
     """The peers of a rule: none said, or one of the ways to say them; an empty list says nobody."""
+    endpoints = st.fixed_dictionaries({f"{way}Endpoints": few(label_selectors())})
     return st.one_of(
         st.just({}),
-        st.fixed_dictionaries({f"{way}Endpoints": few(label_selectors())}),
+        endpoints,
+        endpoints,
         st.fixed_dictionaries({f"{way}CIDR": few(st.sampled_from(PREFIXES))}),
         st.fixed_dictionaries({f"{way}CIDRSet": few(st.one_of(blocks(), st.sampled_from(_GROUPED)))}),
         st.fixed_dictionaries({f"{way}Entities": few(st.sampled_from(ENTITIES))}),
@@ -89,6 +88,7 @@ def peers(way: str) -> st.SearchStrategy[Json]:
 def traffic() -> st.SearchStrategy[Json]:
     """The ports or ICMP types of a rule, or none."""
     return st.one_of(
+        st.just({}),
         st.just({}),
         few(st.sampled_from(_PORTS), least=1).map(lambda ports: {"toPorts": [{"ports": ports}]}),
         few(st.sampled_from(_ICMP_TYPES), least=1).map(lambda fields: {"icmps": [{"fields": fields}]}),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 Json = dict[str, Any]
 
-NAMESPACES = ("shop", "bank", "ops")
-APPS = ("web", "db", "job")
+NAMESPACES = ("shop", "bank")
+APPS = ("web", "db")
 TIERS = ("1", "2")
 ENVIRONMENTS = ("prod", "dev")
 #: Nested, disjoint, of single addresses and of whole families; some contain pods and nodes.
@@ -44,8 +44,9 @@ def subset(**choices: tuple[str, ...]) -> st.SearchStrategy[Json]:
 
 
 def few(one: st.SearchStrategy[Any], most: int = 2, least: int = 0) -> st.SearchStrategy[list[Any]]:
-    """A short list."""
-    return st.lists(one, min_size=least, max_size=most)
+    """A short list, seldom an empty one."""
+    filled = st.lists(one, min_size=max(least, 1), max_size=most)
+    return filled if least else st.one_of(filled, filled, filled, filled, st.just([]))
 
 
 def blocks() -> st.SearchStrategy[Json]:
@@ -74,18 +75,23 @@ def expressions(labels: dict[str, tuple[str, ...]]) -> st.SearchStrategy[Json]:
     return st.one_of(of_values, of_presence)
 
 
-def selectors(**labels: tuple[str, ...]) -> st.SearchStrategy[Json]:
-    """Label selectors over these keys and values."""
-    return st.fixed_dictionaries(
-        {}, optional={"matchLabels": subset(**labels), "matchExpressions": few(expressions(labels), 1)}
-    )
+def selectors(
+    labels: dict[str, tuple[str, ...]], present: st.SearchStrategy[Json] | None = None
+) -> st.SearchStrategy[Json]:
+    """Label selectors over these keys and values: few conditions, so that most select somebody."""
+    one = st.sampled_from(sorted((key, value) for key, values in labels.items() for value in values))
+    by_label = st.lists(one, min_size=1, max_size=1).map(lambda pairs: {"matchLabels": dict(pairs)})
+    condition = expressions(labels) if present is None else st.one_of(expressions(labels), present)
+    by_expression = few(condition, 1, least=1).map(lambda found: {"matchExpressions": found})
+    both = st.builds(lambda some, others: some | others, by_label, by_expression)
+    return st.one_of(st.just({}), st.just({}), by_label, by_label, by_expression, both)
 
 
 def pod_selectors() -> st.SearchStrategy[Json]:
     """Over the pods' own labels, as Kubernetes' kinds have it."""
-    return selectors(app=APPS, tier=TIERS)
+    return selectors({"app": APPS, "tier": TIERS})
 
 
 def namespace_selectors() -> st.SearchStrategy[Json]:
     """Over the labels of namespaces, their name among them."""
-    return selectors(env=ENVIRONMENTS, **{"kubernetes.io/metadata.name": NAMESPACES})
+    return selectors({"env": ENVIRONMENTS, "kubernetes.io/metadata.name": NAMESPACES})

@@ -18,7 +18,7 @@ def test_the_map_decides_by_the_same_rules_as_the_book() -> None:
     """For packets of any world, the compiled entries give the oracle's verdict, rule and tied rules."""
     verdicts = 0
 
-    @settings(max_examples=240, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=170, deadline=None, suppress_health_check=SLOW)
     @given(worlds(), st.integers(0, 1000))
     def in_any_world(documents: list[Json], seed: int) -> None:
         nonlocal verdicts
