@@ -1,8 +1,6 @@
-"""AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy: their schema, and the rules they mean.
+"""AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy: their schema.
 
-Policies of whoever runs a cluster, judged before (Admin) or after (Baseline) those of the workloads' authors. They
-never isolate: of the rules of one policy the first that matches decides, and what none of them matches goes on to the
-next tier, as does what a rule passes. A pass out of the last tier is what no policy speaks of: allowed.
+Fields, bounds and faults are those of the API's own validation. What Ringfence does not enforce is refused by name.
 """
 
 from __future__ import annotations
@@ -12,23 +10,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ringfence.abi import Direction, Tier, Verdict
-from ringfence.identity.prefixes import Block
-from ringfence.identity.reserved import Reserved
 from ringfence.labels import NAMESPACE_LABELS
-from ringfence.policy.builtin import reserved_selector
 from ringfence.policy.cilium import read_port_name
-from ringfence.policy.compile import IN_SOME_NAMESPACE, origin_of
-from ringfence.policy.document import Document, Path
+from ringfence.policy.compile import IN_SOME_NAMESPACE
 from ringfence.policy.kubernetes import requirements
-from ringfence.policy.rule import ALL_TRAFFIC, NamedPort, Peers, Policy, Ports, Rule
+from ringfence.policy.rule import NamedPort, Ports
 from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, flaw, not_enforced, refused
 from ringfence.selector import Selector
 from ringfence.traffic import LAST_PORT, Protocol
 
 _PRIORITY: Final = Field(ge=0, le=1000)
-_VERDICTS: Final = {"Allow": Verdict.ALLOW, "Accept": Verdict.ALLOW, "Deny": Verdict.DENY, "Pass": Verdict.PASS}
-_NODES: Final = (Reserved.HOST, Reserved.REMOTE_NODE, Reserved.KUBE_APISERVER)
 
 PortNumber = Annotated[int, Field(ge=1, le=LAST_PORT)]
 ProtocolName = Literal["TCP", "UDP", "SCTP"]
@@ -306,55 +297,3 @@ class ClusterNetworkPolicy(_Document):
 
 
 AnyKind = AdminNetworkPolicy | BaselineAdminNetworkPolicy | ClusterNetworkPolicy
-
-
-def read_admin_policy(document: Document, written: AnyKind, base: Path) -> Policy:
-    """The policy that a checked document of one of the kinds says."""
-    kind, name, spec = written.kind, written.metadata.name, written.spec
-    subject = spec.subject.selector
-    assert subject is not None, "the schema demands it"
-    baseline = isinstance(spec, BaselineSpec) or (isinstance(spec, ClusterSpec) and spec.tier == "Baseline")
-    rules: list[Rule] = []
-    for way, direction, items in (
-        ("ingress", Direction.INGRESS, spec.ingress or ()),
-        ("egress", Direction.EGRESS, spec.egress or ()),
-    ):
-        for order, item in enumerate(items):
-            traffic, named = _traffic(item)
-            verdict = _VERDICTS[item.action]
-            rules.append(
-                Rule(
-                    policy=f"{kind}//{name}",
-                    index=len(rules),
-                    direction=direction,
-                    verdict=Verdict.ALLOW if baseline and verdict == Verdict.PASS else verdict,
-                    subject=subject,
-                    peers=_peers(item.peers),
-                    traffic=traffic,
-                    tier=Tier.BASELINE if baseline else Tier.ADMIN,
-                    priority=0 if isinstance(spec, BaselineSpec) else spec.priority,
-                    order=order,
-                    default_deny=False,
-                    origin=origin_of(document, (*base, "spec", way, order)),
-                    named_ports=named,
-                )
-            )
-    return Policy(kind, "", name, tuple(rules), origin_of(document, base), document.text)
-
-
-def _peers(written: Sequence[Pods]) -> Peers:
-    selectors = [each.selector for each in written if each.selector is not None]
-    elsewhere = [each for each in written if isinstance(each, Destination)]
-    if any(each.nodes is not None for each in elsewhere):
-        selectors += map(reserved_selector, _NODES)
-    blocks = [Block(network) for each in elsewhere for network in each.networks or []]
-    return Peers(selectors=tuple(dict.fromkeys(selectors)), addresses=tuple(dict.fromkeys(blocks)))
-
-
-def _traffic(item: AdminRule) -> tuple[tuple[Ports, ...], tuple[NamedPort, ...]]:
-    meant = [each.meant for each in item.traffic_written()]
-    if not meant:
-        return ALL_TRAFFIC, ()
-    numbered = [each for each in meant if isinstance(each, Ports)]
-    named = [each for each in meant if isinstance(each, NamedPort)]
-    return tuple(dict.fromkeys(numbered)), tuple(dict.fromkeys(named))

@@ -186,8 +186,8 @@ class IngressDeny(Side):
     cidr_set: Annotated[list[CidrRule] | None, Field(alias="fromCIDRSet")] = None
     entities: Annotated[list[EntityName] | None, Field(alias="fromEntities")] = None
     from_requires: Annotated[Any, refused("a field that Cilium has given up")] = None
-    from_groups: Annotated[Any, refused("cloud groups")] = None
-    from_nodes: Annotated[Any, refused("nodes by label")] = None
+    from_groups: Annotated[Any, refused("cloud groups", peers=True)] = None
+    from_nodes: Annotated[Any, refused("nodes by label", peers=True)] = None
 
 
 class Ingress(IngressDeny):
@@ -207,16 +207,16 @@ class EgressDeny(Side):
     cidr_set: Annotated[list[CidrRule] | None, Field(alias="toCIDRSet")] = None
     entities: Annotated[list[EntityName] | None, Field(alias="toEntities")] = None
     to_requires: Annotated[Any, refused("a field that Cilium has given up")] = None
-    to_services: Annotated[Any, refused("services as peers")] = None
-    to_groups: Annotated[Any, refused("cloud groups")] = None
-    to_nodes: Annotated[Any, refused("nodes by label")] = None
+    to_services: Annotated[Any, refused("services as peers", peers=True)] = None
+    to_groups: Annotated[Any, refused("cloud groups", peers=True)] = None
+    to_nodes: Annotated[Any, refused("nodes by label", peers=True)] = None
 
 
 class Egress(EgressDeny):
     """One of `egress`."""
 
     to_ports: list[PortRule] | None = None  # type: ignore[assignment]  # a list is read, never written
-    to_fqdns: Annotated[Any, refused("domain names as peers"), Field(alias="toFQDNs")] = None
+    to_fqdns: Annotated[Any, refused("domain names as peers", peers=True), Field(alias="toFQDNs")] = None
     authentication: Authentication | None = None
 
 

@@ -33,11 +33,19 @@ class _Port(Open):
 
 class _Container(Open):
     ports: list[_Port] | None = None
+    restart_policy: str | None = None
 
 
 class _PodSpec(Open):
     host_network: bool | None = None
     containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+
+    @property
+    def running(self) -> list[_Container]:
+        """The containers that run as long as the pod does: a sidecar is an init container that is restarted."""
+        sidecars = [each for each in self.init_containers or [] if each.restart_policy == "Always"]
+        return [*(self.containers or []), *sidecars]
 
 
 class _PodIp(Open):
@@ -139,7 +147,7 @@ def read_namespace(document: Document, written: NamespaceManifest, base: Path) -
 def read_pod(document: Document, written: PodManifest, base: Path) -> Pod:
     """The pod that a checked document describes."""
     spec = written.spec or _PodSpec()
-    ports = [port for container in spec.containers or [] for port in container.ports or []]
+    ports = [port for container in spec.running for port in container.ports or []]
     return Pod(
         namespace=written.metadata.namespace or DEFAULT_NAMESPACE,
         name=written.metadata.name,

@@ -20,7 +20,6 @@ from ringfence.policy.admin import (
     AdminNetworkPolicy,
     BaselineAdminNetworkPolicy,
     ClusterNetworkPolicy,
-    read_admin_policy,
 )
 from ringfence.policy.case import PolicyTest, TestManifest, read_test
 from ringfence.policy.cilium import CiliumCidrGroup, CiliumPolicy
@@ -41,6 +40,7 @@ from ringfence.policy.manifest import (
 )
 from ringfence.policy.rule import Policy
 from ringfence.policy.schema import validation_problems
+from ringfence.policy.tiers import read_admin_policy
 
 
 class Source(NamedTuple):

@@ -59,11 +59,14 @@ def flaws(found: Iterable[tuple[Path, str, str]]) -> PydanticCustomError:
     return PydanticCustomError(FLAW, "flaw", {"flaws": [(tuple(path), what, wanted) for path, what, wanted in found]})
 
 
-def refused(what: str) -> BeforeValidator:
-    """Marks a field that is understood but not enforced; what it asks for in words. Empty, it asks for nothing."""
+def refused(what: str, *, peers: bool = False) -> BeforeValidator:
+    """Marks a field that is understood but not enforced; what it asks for in words.
+
+    Empty, it asks for nothing; but an empty list of `peers` names nobody, where its absence would name everybody.
+    """
 
     def check(value: object) -> None:
-        if value not in (None, [], {}):
+        if value is not None and (peers or value not in ([], {})):
             raise PydanticCustomError("refused", "refused", {"what": what})
 
     return BeforeValidator(check)

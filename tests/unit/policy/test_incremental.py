@@ -95,7 +95,7 @@ def test_a_rule_of_the_same_shape_takes_over() -> None:
 
 
 def test_a_node_keeps_being_one_where_prefixes_mean_nodes() -> None:
-    """Its address has an identity of its own then, with the node's label and the prefixes around it, while it is one."""
+    """Its address has an identity of its own then, with the node's label and the prefixes around it."""
     state = PolicyState(Settings(policy_cidr_match_mode="nodes"))
     node = ip_address("192.0.2.9")
     state.set_nodes([node])

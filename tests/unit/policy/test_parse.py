@@ -81,6 +81,7 @@ def test_bad_input_is_named_with_its_place(rules: str, problem: str) -> None:
         ('egress: [{toPorts: [{ports: [{port: "80"}], serverNames: [a.b]}]}]', "6:47", "serverNames"),
         ('egress: [{toPorts: [{ports: [{port: "80"}], listener: {name: x}}]}]', "6:47", "listener"),
         ("egress: [{toFQDNs: [{matchName: a.b}]}]", "6:13", "toFQDNs"),
+        ('egress: [{toFQDNs: [], toPorts: [{ports: [{port: "80"}]}]}]', "6:13", "toFQDNs"),
         ("egress: [{toServices: [{k8sService: {}}]}]", "6:13", "toServices"),
         ("egress: [{toGroups: [{aws: {}}]}]", "6:13", "toGroups"),
         ("ingress: [{fromNodes: [{}]}]", "6:14", "fromNodes"),
@@ -99,8 +100,8 @@ def test_what_is_not_enforced_is_refused_by_name(rules: str, place: str, field: 
 
 
 def test_what_is_not_enforced_but_asks_for_nothing_is_no_fault() -> None:
-    """An empty list or mapping of such a field says nothing; authentication can be disabled."""
-    rules = "egress: [{toFQDNs: [], toGroups: null, authentication: {mode: disabled}}]"
+    """An empty list or mapping of such a field says nothing, unless it names peers; authentication can be disabled."""
+    rules = "egress: [{toRequires: [], toGroups: null, authentication: {mode: disabled}}]"
     assert len(parse(spec(rules)).policies[0].rules) == 1
 
 
