@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Final
 
 from ringfence.abi import Direction, Verdict
@@ -43,7 +43,7 @@ Change = Callable[[PolicyState], object]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One world. Times are medians in milliseconds, memory is what the state takes in MB."""
+    """One world. Times are medians of processor time in milliseconds, memory is what the state takes in MB."""
 
     world: str
     entries: int
@@ -218,9 +218,9 @@ def _growth(change: Change, state: PolicyState) -> int:
 
 
 def _timed(change: Change, state: PolicyState) -> float:
-    start = perf_counter()
+    start = process_time()
     change(state)
-    return perf_counter() - start
+    return process_time() - start
 
 
 if __name__ == "__main__":
