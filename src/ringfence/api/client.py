@@ -9,18 +9,18 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from ringfence.api.exchange import Answer, Connection
+import httpx
+
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
     from ringfence.api import shapes
 
-_OK, _BAD_REQUEST = 200, 400
+_NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
 _Query = Mapping[str, str | int | Sequence[str] | None]
 
 
@@ -30,16 +30,12 @@ def default_socket(instance: str = "default") -> str:
 
 
 class Client:
-    """A caller of one agent. Methods raise `RingfenceError`: what the agent refused and why.
-
-    Any thread may call; requests share a connection and go one after another, a stream of events has its own.
-    """
+    """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
     def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:
         self.socket = socket or default_socket()
-        self._timeout_seconds = timeout_seconds
-        self._lock = Lock()
-        self._idle: Connection | None = None
+        transport = httpx.HTTPTransport(uds=self.socket)
+        self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -49,8 +45,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        with self._lock:
-            self._drop()
+        self._http.close()
 
     def status(self) -> shapes.Status:
         """The agent at a glance."""
@@ -161,61 +156,36 @@ class Client:
         port: str | None = None,
     ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost]]:
         """Verdicts from now on. Inside the block every later event is certain to be in the stream, or counted lost."""
-        query = {"type": type, "from": list(from_), "to": list(to), "port": port}
-        with self._reported():
-            connection = Connection(self.socket, self._timeout_seconds)
-        try:
-            with self._reported():
-                answer = connection.send("GET", _target("/v1/events", query), b"")
-                if answer.status != _OK:
-                    raise _refusal(answer, connection.body(answer))
-                connection.wait_forever()
-            yield self._lines(connection)
-        finally:
-            connection.close()
+        query = _given({"type": type, "from": list(from_), "to": list(to), "port": port})
+        with self._reported(), self._http.stream("GET", "/v1/events", params=query, timeout=_NO_ANSWER_EXPECTED) as got:
+            if got.is_error:
+                got.read()
+                raise _refusal(got)
+            yield self._lines(got)
 
-    def _lines(self, connection: Connection) -> Iterator[shapes.FlowShape | shapes.Lost]:
+    def _lines(self, response: httpx.Response) -> Iterator[shapes.FlowShape | shapes.Lost]:
         with self._reported():
-            for line in connection.lines():
-                yield json.loads(line)
+            for line in response.iter_lines():
+                if line:
+                    yield json.loads(line)
 
     def _call(self, method: str, path: str, *, query: _Query | None = None, body: object = None) -> object:
-        sent = b"" if body is None else json.dumps(body).encode()
-        with self._lock, self._reported():
-            connection = self._connection()
-            try:
-                answer = connection.send(method, _target(path, query or {}), sent)
-                received = connection.body(answer)
-            except BaseException:
-                # Whatever the rest of the answer is, it must not be taken for that of the next request.
-                self._drop()
-                raise
-        if answer.status != _OK:
-            raise _refusal(answer, received)
-        return json.loads(received)
-
-    def _connection(self) -> Connection:
-        if self._idle is not None and not self._idle.usable:
-            self._drop()
-        if self._idle is None:
-            self._idle = Connection(self.socket, self._timeout_seconds)
-        return self._idle
-
-    def _drop(self) -> None:
-        if self._idle is not None:
-            self._idle.close()
-            self._idle = None
+        with self._reported():
+            response = self._http.request(method, path, params=_given(query or {}), json=body)
+        if response.is_error:
+            raise _refusal(response)
+        return response.json()
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
+        except httpx.ConnectError as error:
             message = f"no agent answers at {self.socket}; start one with: ringfence agent"
             raise Unavailable(message) from error
-        except TimeoutError as error:
+        except httpx.TimeoutException as error:
             raise Unavailable(f"the agent at {self.socket} did not answer in time") from error
-        except (OSError, ValueError) as error:
+        except httpx.TransportError as error:
             raise Unavailable(f"the agent at {self.socket} closed the connection") from error
 
 
@@ -223,20 +193,19 @@ def _path(*parts: str) -> str:
     return "/v1/" + "/".join((*parts[:-1], quote(parts[-1], safe="")))
 
 
-def _target(path: str, query: _Query) -> str:
-    given = {name: value for name, value in query.items() if value is not None and value != []}
-    return f"{path}?{urlencode(given, doseq=True)}" if given else path
+def _given(query: _Query) -> dict[str, Any]:
+    return {key: value for key, value in query.items() if value is not None and value != []}
 
 
-def _refusal(answer: Answer, body: bytes) -> RingfenceError:
+def _refusal(response: httpx.Response) -> RingfenceError:
     """The error that the agent raised, rebuilt from the answer's status and body."""
     try:
-        document: dict[str, Any] = json.loads(body)
+        document = response.json()
         message = str(document["error"])
     except (ValueError, KeyError, TypeError):
-        return RingfenceError(f"the agent answered {answer.status}: {body[:200].decode(errors='replace')}")
+        return RingfenceError(f"the agent answered {response.status_code}: {response.text[:200]}")
     problems = tuple(Problem(**problem) for problem in document.get("problems", ()))
-    if answer.status == _BAD_REQUEST:
+    if response.status_code == httpx.codes.BAD_REQUEST:
         return BadInput(problems or message)
     kinds: dict[int, type[RingfenceError]] = {404: NotFound, 503: Unavailable}
-    return kinds.get(answer.status, RingfenceError)(message)
+    return kinds.get(response.status_code, RingfenceError)(message)

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from ringfence.api import shapes
-from ringfence.api.application import Api, Application
 from ringfence.api.control import Control
-from ringfence.api.routes import Routes
+from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from ringfence.flow.filter import FlowFilter
 
+_STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
+}
+Terms = Annotated[list[str] | None, Query()]
 
-def create_app(control: Control) -> Api:
+
+def create_app(control: Control) -> FastAPI:
     """The application over one agent."""
-    routes = Routes()
-    _endpoint_routes(routes, control)
-    _policy_routes(routes, control)
-    _bpf_routes(routes, control)
-    _event_routes(routes, control)
-
-    def contract() -> Application:
-        from ringfence.api.contract import describe  # noqa: PLC0415 - imports FastAPI, which few ask for
-
-        return describe(routes)
-
-    return Api(routes, contract)
+    app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
+    app.add_exception_handler(RingfenceError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_shape)
+    _endpoint_routes(app, control)
+    _policy_routes(app, control)
+    _bpf_routes(app, control)
+    _event_routes(app, control)
+    return app
 
 
-def _endpoint_routes(app: Routes, control: Control) -> None:
+async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in _STATUS_OF.items() if isinstance(error, kind)), 409)
+    problems = [dataclasses.asdict(problem) for problem in getattr(error, "problems", ())]
+    return JSONResponse({"error": str(error), "problems": problems}, status)
+
+
+async def _refuse_shape(_request: Request, error: Exception) -> JSONResponse:
+    """A request that does not have the documented shape: one line, each field by its path."""
+    assert isinstance(error, RequestValidationError)
+    told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return JSONResponse({"error": f"bad request: {told}", "problems": []}, 400)
+
+
+def _endpoint_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/status")
     async def status() -> shapes.Status:
         return await control.status()
@@ -37,11 +56,11 @@ def _endpoint_routes(app: Routes, control: Control) -> None:
         return await control.verify()
 
     @app.get("/v1/endpoints")
-    def endpoints() -> list[shapes.EndpointShape]:
+    async def endpoints() -> list[shapes.EndpointShape]:
         return control.endpoints()
 
     @app.get("/v1/endpoints/{name:path}")
-    def endpoint(name: str) -> shapes.EndpointShape:
+    async def endpoint(name: str) -> shapes.EndpointShape:
         return control.endpoint(name)
 
     @app.put("/v1/endpoints/{name:path}")
@@ -53,15 +72,15 @@ def _endpoint_routes(app: Routes, control: Control) -> None:
         return await control.delete_endpoint(name)
 
     @app.get("/v1/identities")
-    def identities() -> list[shapes.IdentityShape]:
+    async def identities() -> list[shapes.IdentityShape]:
         return control.identities()
 
     @app.get("/v1/identities/{number}")
-    def identity(number: int) -> shapes.IdentityShape:
+    async def identity(number: int) -> shapes.IdentityShape:
         return control.identity(number)
 
 
-def _policy_routes(app: Routes, control: Control) -> None:
+def _policy_routes(app: FastAPI, control: Control) -> None:
     @app.post("/v1/policies")
     async def apply_policies(request: shapes.ApplyRequest) -> shapes.Applied:
         return await control.apply_policies(request)
@@ -71,34 +90,35 @@ def _policy_routes(app: Routes, control: Control) -> None:
         return await control.delete_policies(request["uids"])
 
     @app.get("/v1/policies")
-    def policies() -> list[shapes.PolicyShape]:
+    async def policies() -> list[shapes.PolicyShape]:
         return control.policies()
 
     @app.get("/v1/policies/{uid:path}")
-    def policy(uid: str) -> shapes.PolicyShape:
+    async def policy(uid: str) -> shapes.PolicyShape:
         return control.policy(uid)
 
 
-def _bpf_routes(app: Routes, control: Control) -> None:
-    @app.get("/v1/bpf/policy")
-    async def entries(subject: int | None = None, peer: int | None = None) -> list[shapes.EntryShape]:
-        return await control.entries(subject, peer)
+def _bpf_routes(app: FastAPI, control: Control) -> None:
+    # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
+    @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
+    async def entries(subject: int | None = None, peer: int | None = None) -> JSONResponse:
+        return JSONResponse(await control.entries(subject, peer))
 
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
         return await control.set_entry(request)
 
     @app.delete("/v1/bpf/policy")
-    async def delete_entry(request: shapes.EntryKey) -> shapes.Revision:
-        return await control.delete_entry(request)
+    async def delete_entry(key: shapes.EntryKey) -> shapes.Revision:
+        return await control.delete_entry(key)
 
-    @app.get("/v1/bpf/ipcache")
-    def ipcache(address: str | None = None) -> list[shapes.IpcacheShape]:
-        return control.ipcache(address)
+    @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
+    async def ipcache(address: str | None = None) -> JSONResponse:
+        return JSONResponse(control.ipcache(address))
 
-    @app.get("/v1/bpf/ct")
-    async def connections() -> list[shapes.ConnectionShape]:
-        return await control.connections()
+    @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
+    async def connections() -> JSONResponse:
+        return JSONResponse(await control.connections())
 
     @app.delete("/v1/bpf/ct")
     async def flush_connections() -> shapes.Flushed:
@@ -108,17 +128,19 @@ def _bpf_routes(app: Routes, control: Control) -> None:
     async def maps() -> list[shapes.MapShape]:
         return await control.maps()
 
-    @app.get("/v1/bpf/maps/{name}")
-    async def bpf_map(name: str) -> shapes.MapDump:
-        return await control.map(name)
+    @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
+    async def bpf_map(name: str) -> JSONResponse:
+        return JSONResponse(await control.map(name))
 
 
-def _event_routes(app: Routes, control: Control) -> None:
-    @app.get("/v1/events")
-    def events(
-        from_: list[str] | None = None,
-        to: list[str] | None = None,
+def _event_routes(app: FastAPI, control: Control) -> None:
+    # `from` is a word of Python's: it needs its alias.
+    @app.get("/v1/events", response_class=StreamingResponse)
+    async def events(
+        from_: Annotated[list[str] | None, Query(alias="from")] = None,
+        to: Terms = None,
         type: str | None = None,  # noqa: A002 - the name of the query parameter
         port: str | None = None,
-    ) -> AsyncIterator[bytes]:
-        return control.subscribe(FlowFilter.parse(type, from_ or [], to or [], port))
+    ) -> StreamingResponse:
+        wanted = FlowFilter.parse(type, from_ or [], to or [], port)
+        return StreamingResponse(control.subscribe(wanted), media_type="application/x-ndjson")
