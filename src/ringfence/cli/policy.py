@@ -12,6 +12,7 @@ COMMANDS = {
     "list": Lazy("ringfence.cli.policies:list_policies", "List the policies in force."),
     "get": Lazy("ringfence.cli.policies:get", "Show a policy as it was written."),
     "test": Lazy("ringfence.cli.policy_test:test", "Judge the cases of PolicyTest documents; no agent, no root."),
+    "check": Lazy("ringfence.cli.policy_check:check", "Find what is well formed in policies but hardly meant."),
     "verify": Lazy("ringfence.cli.policy_verify:verify", "Prove that the compiled policies say what they say."),
 }
 

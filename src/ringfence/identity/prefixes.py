@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from ringfence.identity.reserved import RESERVED_LABELS, WHOLE_FAMILY, Reserved
@@ -27,8 +28,9 @@ def inside(network: Network, outer: Network) -> bool:
     return isinstance(outer, IPv6Network) and network.subnet_of(outer)
 
 
+@lru_cache(maxsize=65536)
 def host_network(address: Address) -> Network:
-    """The prefix of one address."""
+    """The prefix of one address; remembered, for making one takes longer than most that is asked of it."""
     return IPv4Network(address) if isinstance(address, IPv4Address) else IPv6Network(address)
 
 

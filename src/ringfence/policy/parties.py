@@ -64,12 +64,16 @@ class Placed:
 
 def complete_world(parsed: Parsed, settings: Settings = DEFAULT_SETTINGS) -> World:
     """The world of some documents, with every entity, and with a made-up workload for selectors that select nobody."""
-    entities = [Party(entity=entity) for entity in _ENTITIES]
-    world = build_world(parsed, entities, settings)
+    world = build_world(parsed, entities(), settings)
     known = {actor.labels for actor in world.everyone()}
     missing = [each for each in selectors(world) if not any(each.matches(labels) for labels in known)]
     made_up = filter(None, map(witness, missing))
-    return build_world(parsed, [*entities, *made_up], settings)
+    return build_world(parsed, [*entities(), *made_up], settings)
+
+
+def entities() -> list[Party]:
+    """Everybody who is neither workload nor outside."""
+    return [Party(entity=entity) for entity in _ENTITIES]
 
 
 def selectors(world: World) -> list[Selector]:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +48,6 @@ from ringfence.verdict import Decision
 
 #: Told how many of how many subjects are done.
 Progress = Callable[[int, int], None]
-
-_OTHER_FAMILYS: Final = {4: Protocol.ICMPV6, 6: Protocol.ICMP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +189,8 @@ class _Prover:
         rules = [self._rules[index] for index in selecting]
         meaning = [rule for rule in rules if peer_meant(rule, peer.actor, peer.address)]
         destination = peer if direction == Direction.EGRESS else subject
-        spans = [*_spans(meaning), *_named_spans(meaning, destination), *entries.spans()]
-        other = _OTHER_FAMILYS[peer.address.version]
-        traffics = [traffic for traffic in traffic_classes(spans) if traffic.protocol != other]
+        spans = [*spans_of(meaning, destination), *entries.spans()]
+        traffics = [traffic for traffic in traffic_classes(spans) if carries(peer.address.version, traffic)]
         for traffic in traffics:
             expected = self._expected(direction, subject, peer, traffic)
             decided = lookup.decide(direction, subject.known.identity, peer.known, traffic)
@@ -219,16 +216,18 @@ class _Prover:
         return self._selected[key]
 
 
-def _spans(rules: Iterable[Rule]) -> Iterator[Span]:
-    """The ranges of ports that rules name."""
-    for ports in (ports for rule in rules for ports in rule.traffic):
+def carries(version: int, traffic: Traffic) -> bool:
+    """Whether addresses of a family can carry a kind of traffic."""
+    return traffic.protocol != (Protocol.ICMPV6 if version == 4 else Protocol.ICMP)
+
+
+def spans_of(rules: Iterable[Rule], destination: Placed) -> Iterator[Span]:
+    """The ranges of ports that rules name, and the ports of a destination that they call by name."""
+    chosen = list(rules)
+    for ports in (ports for rule in chosen for ports in rule.traffic):
         if ports.protocol is not None:
             yield Span(ports.protocol, ports.first, ports.last)
-
-
-def _named_spans(rules: Iterable[Rule], destination: Placed) -> Iterator[Span]:
-    """The ports of a destination that rules call by name."""
-    names = {port.name for rule in rules for port in rule.named_ports}
+    names = {port.name for rule in chosen for port in rule.named_ports}
     for port in destination.ports:
         if port.name in names:
             yield Span(Protocol[port.protocol], port.port, port.port)
