@@ -40,7 +40,8 @@ class Disagreement:
 
     def __str__(self) -> str:
         source, destination, traffic = self.packet
-        return f"{source.name} -> {destination.name} {traffic}\n  oracle: {self.expected}\n  {self.judge}: {self.found}"
+        expected, found = _told(self.expected), _told(self.found)
+        return f"{source.name} -> {destination.name} {traffic}\n  oracle: {expected}\n  {self.judge}: {found}"
 
 
 def _told(judgement: Judgement) -> str:

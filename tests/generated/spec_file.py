@@ -14,7 +14,7 @@ from tests.generated.pieces import Json
 
 
 def spec_file(name: str, documents: list[Json], found: Disagreement) -> str:
-    """The text of a spec file that fails as long as the judges disagree."""
+    """The text of a spec file that fails as long as they disagree, unless both name a rule of one policy."""
     source, destination, traffic = found.packet
     case = {"from": _party(source), "to": _party(destination), "port": str(traffic), "expect": _verdict(found.expected)}
     decisions = found.expected.decisions
