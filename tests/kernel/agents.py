@@ -41,8 +41,8 @@ class Agent:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._heard = threading.Event()
-        self._serves = False
+        self._heard = threading.Condition()
+        self._silent = True
 
     @property
     def socket(self) -> str:
@@ -57,12 +57,11 @@ class Agent:
     def start(self, command: Sequence[str] | None = None) -> None:
         """Start it, and return once it serves."""
         self.process = self.spawn(command or self.command())
-        self._heard.clear()
-        self._serves = False
+        self._silent = False
+        before = len(self.said)
         self._listener = threading.Thread(target=self._listen, args=(self.process.stderr,))
         self._listener.start()
-        assert self._heard.wait(timeout=30)
-        assert self._serves, "the agent did not start:\n" + "".join(self.said)
+        self.hear("serving", before)
 
     def spawn(self, command: Sequence[str]) -> subprocess.Popen[str]:
         """A process inside the node, with what it says on a pipe and what it prints in a file."""
@@ -82,14 +81,21 @@ class Agent:
         finally:
             self._listener.join()
 
+    def hear(self, text: str, after: int) -> None:
+        """Return once it has said a line with this text, behind as many lines; fail when it ends before."""
+        with self._heard:
+            self._heard.wait_for(lambda: self._silent or any(text in line for line in self.said[after:]), timeout=30)
+            assert any(text in line for line in self.said[after:]), f"it never said {text}:\n" + "".join(self.said)
+
     def _listen(self, stderr: IO[str]) -> None:
         with stderr:
             for line in stderr:
-                self.said.append(line)
-                if "serving" in line:
-                    self._serves = True
-                    self._heard.set()
-        self._heard.set()
+                with self._heard:
+                    self.said.append(line)
+                    self._heard.notify_all()
+        with self._heard:
+            self._silent = True
+            self._heard.notify_all()
 
     def client(self) -> Client:
         """A client of it."""

@@ -4,11 +4,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ringfence.datapath import attach
 from ringfence.datapath.loader import PIN_ROOT, object_bytes
+from ringfence.lab import namespaces
 from tests.kernel.agents import Agent, Datagrams, policy
 from tests.kernel.world import Node, Workload, answers, ask, owned_name
 
@@ -143,6 +145,78 @@ def test_killed_between_commit_and_unhooking(agent: Agent) -> None:
         assert 1 == len(interfaces.dump()[0])
 
 
+def test_killed_before_unhooking_by_clsact(agent: Agent) -> None:
+    """Filters of an endpoint that is nobody's any more are found without any pin, and removed."""
+    agent.end()
+    agent.start(agent.command("--mechanism", "clsact"))
+    test_killed_between_commit_and_unhooking(agent)
+
+
+def test_another_interface_in_its_place(agent: Agent) -> None:
+    """A workload made anew under the same name, index and MAC address is not the one that was managed."""
+    agent.end(signal.SIGKILL)
+    old = agent.node.workloads["client"]
+    namespaces.remove(old.namespace)
+    agent.node.run(lambda: ask(lambda route: _await_gone(route, old.ifindex)))
+    namespaces.create(old.namespace)
+    peer = {"ifname": "eth0", "address": old.interface.mac.hex(":"), "net_ns_fd": str(namespaces.RUN / old.namespace)}
+    place = {"index": old.ifindex, "address": old.interface.host_mac.hex(":")}
+    ask(lambda route: route.link("add", ifname="again", kind="veth", peer=peer, **place), agent.node.namespace)
+    agent.start()
+    with agent.client() as api:
+        assert "disconnected" == api.endpoint("client")["state"]
+    assert [] == list(agent.node.run(lambda: attach.query(old.ifindex)))
+
+
+def test_namespace_without_its_name(agent: Agent) -> None:
+    """An interface that still runs our programs is known again, though its namespace has lost its name."""
+    client = agent.node.workloads["client"]
+    with client.socket(address=client.ipv4):  # which keeps the namespace
+        agent.end(signal.SIGKILL)
+        namespaces.remove(client.namespace)
+        agent.start()
+        with agent.client() as api:
+            assert ["ready", "ready"] == [endpoint["state"] for endpoint in api.endpoints()]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--map-size", "policy=4096", "--map-size", "ct4=8192"], {"policy_records": 4096, "ct4": 8192}),
+        (["--ct-timeout-any", "30"], {"policy_records": 131072}),
+    ],
+)
+def test_other_sizes_and_times_under_traffic(agent: Agent, options: list[str], expected: dict[str, int]) -> None:
+    """Another size or time takes effect at a restart, by another object that comes in without a packet lost."""
+    before = programs(agent)
+
+    def restart() -> None:
+        agent.end()
+        agent.start(agent.command(*options))
+
+    check_traffic(agent, restart)
+    assert {each.program_id for found in before for each in found}.isdisjoint(
+        each.program_id for found in programs(agent) for each in found
+    )
+    with agent.client() as api:
+        sizes = {each["name"]: each["max_entries"] for each in api.maps()}
+    assert expected.items() <= sizes.items()
+    assert 1 == len(list((PIN_ROOT / agent.instance).iterdir()))
+
+
+def test_every_packet_can_be_an_event(agent: Agent) -> None:
+    """Without aggregation each packet is told of, with it each verdict; a restart changes it in place."""
+    client, server = (agent.node.workloads[name] for name in ("client", "server"))
+    before = programs(agent)
+    agent.end()
+    agent.start(agent.command("--aggregation", "none"))
+    assert before == programs(agent)
+    with agent.client() as api, api.events() as stream:
+        assert answers(client, server, ALLOWED)
+        told = [next(stream) for _ in range(2)]
+    assert {"reply"} < {each["status"] for each in told}  # type: ignore[typeddict-item] # flows, not losses
+
+
 def test_upgrade_under_traffic(agent: Agent, tmp_path: Path) -> None:
     """An object with another content takes the old one's place without a packet lost or unjudged on the way."""
     before = programs(agent)
@@ -162,6 +236,12 @@ def test_upgrade_under_traffic(agent: Agent, tmp_path: Path) -> None:
     )
     assert revision < agent.revision()
     assert 1 == len(list((PIN_ROOT / agent.instance).iterdir()))
+
+
+def _await_gone(route: Any, ifindex: int) -> None:
+    """A namespace ends some time after its last user; its interfaces go with it."""
+    while any(link["index"] == ifindex for link in route.get_links()):
+        pass
 
 
 def _delete_link(ifindex: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ringfence.abi import COUNTER, Delivery, Direction, PeerKind, Tier
-from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
+from ringfence.agent.kernel import Entry, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.ringbuf import EventRing
@@ -51,9 +51,18 @@ class DryKernel:
         for line in commit_lines(command, self.revision):
             self._say(line)
 
-    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
-        self._say(f"attach endpoint {row} ({', '.join(map(str, addresses))}): to_endpoint, from_endpoint on {ifindex}")
-        return Attachment("none", Delivery.STACK, "dry run")
+    def carries(self, ifindex: int) -> bool:  # noqa: ARG002 - nothing is hooked in a dry run
+        return False
+
+    def attach(self, row: int, ifindex: int) -> str:
+        self._say(f"attach endpoint {row}: to_endpoint, from_endpoint on {ifindex}")
+        return "none"
+
+    def deliveries(self, wanted: Mapping[int, Sequence[Address]]) -> Mapping[int, tuple[Delivery, str]]:
+        return dict.fromkeys(wanted, (Delivery.STACK, "dry run"))
+
+    def deliver(self, row: int, ifindex: int, delivery: Delivery) -> None:
+        """Packets are not delivered at all."""
 
     def detach(self, ifindex: int) -> None:
         self._say(f"detach {ifindex}: from_endpoint, to_endpoint")

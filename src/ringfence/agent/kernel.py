@@ -64,11 +64,23 @@ class Kernel(Protocol):
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
 
-    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
-        """Hook the interface of the workload with these addresses, or see that it is.
+    def carries(self, ifindex: int) -> bool:
+        """Whether an interface runs a program of ours, of this object or of one that it replaces."""
+
+    def attach(self, row: int, ifindex: int) -> str:
+        """Hook an endpoint's interface, or see that it is; by which mechanism.
 
         Waits for the kernel: to be called from a thread.
         """
+
+    def deliveries(self, wanted: Mapping[int, Sequence[Address]]) -> Mapping[int, tuple[Delivery, str]]:
+        """By interface, how packets may be delivered to the workload with these addresses behind it, and why so.
+
+        An interface that is gone is left out. Asks the kernel: to be called from a thread.
+        """
+
+    def deliver(self, row: int, ifindex: int, delivery: Delivery) -> None:
+        """Have packets delivered in a way to the endpoint in a row, if it still has this interface."""
 
     def detach(self, ifindex: int) -> None:
         """Take our programs off an interface. Waits for the kernel: to be called from a thread."""

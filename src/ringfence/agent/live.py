@@ -13,9 +13,10 @@ from ringfence.abi import MAPS, Delivery, MetricsLayout
 from ringfence.abi.spec import BPF_F_MMAPABLE
 from ringfence.agent.connections import Clock, connections
 from ringfence.agent.decoding import Decoder, occupied
-from ringfence.agent.kernel import Attachment, Entry, Hits, Hook
+from ringfence.agent.kernel import Entry, Hits, Hook
 from ringfence.api import shapes
-from ringfence.datapath import attach
+from ringfence.datapath import attach, clsact
+from ringfence.datapath.bpf import program_info
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.delivery import deliveries
 from ringfence.datapath.endpoints import EndpointTable
@@ -34,12 +35,22 @@ _CONNTRACK = ("ct4", "ct6")
 
 
 class LiveKernel:
-    """The kernel's side of an instance, through one loaded object. The only writer of its maps."""
+    """The kernel's side of an instance, through one loaded object. The only writer of its maps.
 
-    def __init__(self, loaded: LoadedObject, directory: Path, mechanism: attach.Mechanism | None = None) -> None:
+    `replaced` are the numbers of the programs that this object's programs come in place of.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedObject,
+        directory: Path,
+        mechanism: attach.Mechanism | None = None,
+        replaced: frozenset[int] = frozenset(),
+    ) -> None:
         self._loaded = loaded
         self._directory = directory
         self._mechanism = mechanism
+        self._ours = replaced | {program_info(program).id for program in loaded.programs.values()}
         self._maps = loaded.maps
         self._committer = Committer(loaded.maps)
         self._endpoints = EndpointTable(loaded.maps)
@@ -54,7 +65,8 @@ class LiveKernel:
 
     def leftovers(self) -> tuple[set[int], set[int]]:
         links = (self._directory / "links").glob("*")
-        return set(self._endpoints.live()), {int(link.name.partition("-")[0]) for link in links}
+        pinned = {int(link.name.partition("-")[0]) for link in links}
+        return set(self._endpoints.live()), pinned | clsact.holders(self._ours)
 
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         if isinstance(command, Commit):
@@ -67,12 +79,21 @@ class LiveKernel:
             known = Delivery(int(row["delivery"])) if row["ifindex"] == command.ifindex else Delivery.STACK
             self._endpoints.write(command, known)
 
-    def attach(self, row: int, ifindex: int, addresses: Sequence[Address]) -> Attachment:
-        mechanism = attach.attach(self._loaded, ifindex, self._directory, self._mechanism)
-        delivery, reason = deliveries({ifindex: addresses})[ifindex]
-        if self._endpoints.live().get(row) == ifindex:
+    def carries(self, ifindex: int) -> bool:
+        return any(found.program_id in self._ours for found in attach.query(ifindex))
+
+    def attach(self, row: int, ifindex: int) -> str:  # noqa: ARG002 - the dry run tells it
+        return str(attach.attach(self._loaded, ifindex, self._directory, self._mechanism))
+
+    def deliveries(self, wanted: Mapping[int, Sequence[Address]]) -> Mapping[int, tuple[Delivery, str]]:
+        try:
+            return deliveries(wanted)
+        except OSError as error:
+            return dict.fromkeys(wanted, (Delivery.STACK, f"the node's routes cannot be read: {error}"))
+
+    def deliver(self, row: int, ifindex: int, delivery: Delivery) -> None:
+        if self._endpoints.interface(row) == ifindex:
             self._endpoints.set_delivery(row, delivery)
-        return Attachment(str(mechanism), delivery, reason)
 
     def detach(self, ifindex: int) -> None:
         attach.detach(ifindex, self._directory)

@@ -27,7 +27,7 @@ from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.lock import InstanceLock
 from ringfence.agent.namespaces import Namespaces
-from ringfence.agent.netnews import NetworkNews, interface_macs, still_there
+from ringfence.agent.netnews import NetworkNews
 from ringfence.agent.reader import Reader
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
@@ -35,9 +35,10 @@ from ringfence.agent.store import PolicyFiles, read_engine
 from ringfence.agent.takeover import Taken, take
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import node_addresses, workload_interface
+from ringfence.datapath.recognition import Recognition, Remembered
 from ringfence.engine.commands import ClearEndpoint, Detach
 from ringfence.engine.engine import Engine
-from ringfence.engine.events import Restored
+from ringfence.engine.events import Restored, Workload
 from ringfence.errors import Unavailable
 
 JOURNAL = "journal.jsonl"
@@ -49,6 +50,7 @@ _SWITCH_SECONDS = 0.0005
 
 def run(settings: AgentSettings) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `RingfenceError` when it cannot start."""
+    _ = settings.sizes  # refused before anything is touched
     sys.setswitchinterval(_SWITCH_SECONDS)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
@@ -110,7 +112,7 @@ class _Agent:
         instance = self.settings.instance
         parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
         api = ApiServer(self.settings.socket_path, Service(parts))
-        await self._serve(api, hub, NetworkNews(engine, changes))
+        await self._serve(api, hub, NetworkNews(engine, changes, wiring))
         await wiring.settle()
 
     async def _restore(self, changes: Changes, files: PolicyFiles, wiring: Wiring) -> None:
@@ -141,10 +143,10 @@ class _Agent:
     def _remembered(self, files: PolicyFiles) -> Restored:
         entries, peers = self.kernel.held()
         known = read_engine(self.journal)
-        there = interface_macs()
+        there = Recognition(self.kernel.carries)
         return replace(
             known,
-            endpoints={row: still_there(workload, there) for row, workload in known.endpoints.items()},
+            endpoints={row: _still_there(workload, there) for row, workload in known.endpoints.items()},
             policies=files.read(self.journal),
             node_addresses=node_addresses(),
             entries=entries,
@@ -172,3 +174,9 @@ class _Agent:
                 reader.close()
             hub.close()
         _log.info("stopped", revision=self.kernel.revision)
+
+
+def _still_there(workload: Workload, there: Recognition) -> Workload:
+    """A workload of an earlier run; without its interface if that is gone, or another one is in its place."""
+    remembered = Remembered(workload.netns, workload.cookie, workload.ifindex, workload.host_mac)
+    return workload if there.knows(remembered) else replace(workload, ifindex=0)

@@ -21,6 +21,7 @@ from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
 from ringfence.api import shapes
 from ringfence.datapath.interfaces import WorkloadInterface
+from ringfence.engine.commands import Attach
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import (
     EndpointAdded,
@@ -112,10 +113,15 @@ class Service:
             host_mac=found.host_mac,
             netns=request["netns"],
             interface=interface,
+            cookie=found.cookie,
         )
         made = await self._.changes.make(EndpointAdded(workload))
         try:
             await made.wired
+            now = self._engine.endpoints.get(name)
+            if known is not None and now is not None and now.workload == workload:
+                # What it runs, and where its addresses lead, may have changed behind our back.
+                await self._.wiring.start([Attach(now.row, workload.ifindex)])
         except RingfenceError:
             # Not hooked, it would be spoken of as enforced. One that was there before stays: its old hooks judge.
             if known is None:

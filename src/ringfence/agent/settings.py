@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ringfence.datapath.sizes import whole_sizes
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
 
@@ -18,8 +19,9 @@ class AgentSettings:
     """What an agent is started with.
 
     `socket` and `state_dir` default to places under /run/ringfence/<instance>. `map_sizes` are entries by map name,
-    bytes for the ring. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints the commands for
-    the kernel on standard output instead of carrying them out.
+    bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `every_packet`: an event for each, not only for
+    verdicts. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints the commands for the kernel
+    on standard output instead of carrying them out.
     """
 
     instance: str = "default"
@@ -31,6 +33,8 @@ class AgentSettings:
     policy_cidr_match_mode: Literal["", "nodes"] = ""
     workload_prefixes: tuple[Network, ...] = ()
     map_sizes: Mapping[str, int] = field(default_factory=dict)
+    knobs: Mapping[str, int] = field(default_factory=dict)
+    every_packet: bool = False
     attach_by: Literal["tcx", "clsact"] | None = None
 
     @property
@@ -47,6 +51,11 @@ class AgentSettings:
     def state_path(self) -> Path:
         """Where the journal is."""
         return self.state_dir or self.directory / "state"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of all maps that differ from the object's own. Raises `BadInput`."""
+        return whole_sizes(self.map_sizes)
 
     @property
     def policy(self) -> builtin.Settings:

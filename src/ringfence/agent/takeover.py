@@ -1,13 +1,15 @@
 """Taking over: the object that an earlier run left in the kernel, or a new one beside it.
 
-Pins are named after the object's content. The same content: its maps and programs are opened and its links left alone.
-Another: it is loaded beside the old one, filled whole, given the old one's connections, and each link is swapped; then
-the old one's pins are removed. So at no time is a packet unjudged, or judged by an object that is half filled.
+Pins are named after the object's content, knobs and sizes. The same: its maps and programs are opened and its links
+left as they are. Another: it is loaded beside the old one, filled whole, given the old one's connections, and each link
+is swapped; then the old one's pins are removed. So at no time is a packet unjudged, or judged by an object half filled.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ringfence.abi import MAPS
+from ringfence.abi import MAPS, Aggregation
 from ringfence.agent.live import LiveKernel
 from ringfence.agent.settings import AgentSettings
 from ringfence.datapath.attach import Mechanism
+from ringfence.datapath.bpf import program_info
 from ringfence.datapath.bpffs import ensure_bpffs
 from ringfence.datapath.features import jiffies_per_second, require
 from ringfence.datapath.loader import (
@@ -75,17 +78,42 @@ def take(settings: AgentSettings) -> Taken:
     require()
     ensure_bpffs()
     content = object_bytes()
-    directory = pin_directory(settings.instance, hashlib.sha256(content).hexdigest())
+    directory = pin_directory(settings.instance, _name(content, settings))
     olds = [path for path in directory.parent.glob("*") if path != directory] if directory.parent.is_dir() else []
     mechanism = Mechanism(settings.attach_by) if settings.attach_by else None
     if is_pinned(directory):
-        return Taken(LiveKernel(open_pinned(directory), directory, mechanism), directory, _whole(olds))
+        opened, whole = open_pinned(directory), _whole(olds)
+        _set_aggregation(opened, settings)
+        return Taken(LiveKernel(opened, directory, mechanism, _programs(whole)), directory, whole)
     unpin(directory)  # what a run left that was killed while pinning
-    loaded = load({"jiffies_per_second": jiffies_per_second()}, settings.map_sizes, content)
+    knobs = {"jiffies_per_second": jiffies_per_second(), **settings.knobs}
+    loaded = load(knobs, settings.sizes, content)
     whole = _whole(olds)
     _continue_revisions(loaded, whole)
+    _set_aggregation(loaded, settings)
     loaded.pin(directory)
-    return Taken(LiveKernel(loaded, directory, mechanism), directory, whole)
+    return Taken(LiveKernel(loaded, directory, mechanism, _programs(whole)), directory, whole)
+
+
+def _set_aggregation(loaded: LoadedObject, settings: AgentSettings) -> None:
+    wanted = Aggregation.NONE if settings.every_packet else Aggregation.VERDICTS
+    loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = wanted
+
+
+def _name(content: bytes, settings: AgentSettings) -> str:
+    """An object by its content and all that is fixed once it is loaded: with another size it is another object."""
+    fixed = json.dumps([sorted(settings.knobs.items()), sorted(settings.sizes.items())])
+    return hashlib.sha256(content + fixed.encode()).hexdigest()
+
+
+def _programs(olds: list[Path]) -> frozenset[int]:
+    """The numbers of the programs of earlier objects."""
+    found = set()
+    for pin in (pin for old in olds for pin in (old / "progs").glob("*")):
+        program = obj_get(pin)
+        found.add(program_info(program).id)
+        os.close(program)
+    return frozenset(found)
 
 
 def _whole(olds: list[Path]) -> list[Path]:

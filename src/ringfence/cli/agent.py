@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
 import click
 
-from ringfence.agent.main import run
-from ringfence.agent.settings import AgentSettings
 from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+# Those of the object's knobs that are for people; what each means stands in bpf/config.h too.
+TIMEOUTS = {
+    "ct_timeout_tcp": "an established TCP connection",
+    "ct_timeout_tcp_syn": "a TCP connection that was not answered yet",
+    "ct_timeout_tcp_closing": "a TCP connection after FIN or RST",
+    "ct_timeout_any": "any other flow",
+}
+LONGEST_SECONDS = 30 * 24 * 3600
+
+
+def _timeout_options(command: Command) -> Command:
+    for name, what in reversed(TIMEOUTS.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}",
+            type=click.IntRange(1, LONGEST_SECONDS),
+            metavar="SECONDS",
+            help=f"How long {what} is remembered without a packet.",
+        )
+        command = option(command)
+    return command
+
+
+def _sizes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """`policy=200000` by name."""
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not number.isdecimal():
+            raise click.BadParameter(f"{text!r} is not NAME=N")
+        found[name] = int(number)
+    return found
+
+
+def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Any, ...]:
+    from ipaddress import ip_network  # noqa: PLC0415 - only where one is given
+
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
@@ -47,30 +88,50 @@ from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
     type=click.Choice(["nodes"]),
     help="nodes: CIDR rules of Cilium's kinds mean the addresses of nodes too.",
 )
+@click.option(
+    "--workload-prefix",
+    "workload_prefixes",
+    multiple=True,
+    callback=_prefixes,
+    metavar="PREFIX",
+    help="Addresses of workloads, here or elsewhere: one that is not known is unmanaged, not the world. Repeatable.",
+)
+@click.option(
+    "--aggregation",
+    type=click.Choice(["verdicts", "none"]),
+    default="verdicts",
+    show_default=True,
+    help="What is an event: a verdict on a flow, or every packet.",
+)
+@click.option(
+    "--map-size",
+    "map_sizes",
+    multiple=True,
+    callback=_sizes,
+    metavar="NAME=N",
+    help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events. Repeatable.",
+)
+@_timeout_options
 @pass_session
-def agent(
-    session: Session,
-    *,
-    state_dir: Path | None,
-    dry_run: bool,
-    mechanism: Literal["auto", "tcx", "clsact"],
-    allow_localhost: Literal["auto", "always", "policy"],
-    enforcement: Literal["default", "always", "never"],
-    cidr_match: Literal["nodes"] | None,
-) -> None:
+def agent(session: Session, /, *, mechanism: str, aggregation: str, **options: Any) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
 
-    It answers on its socket, which only its owner may open. A later start takes over what this one leaves.
+    It answers on its socket, which only its owner may open. A later start takes over what this one leaves; with other
+    sizes or times it fills new maps beside the old ones and changes over without losing a packet.
     """
+    # Nothing of this is imported for --help.
+    from ringfence.agent.main import run  # noqa: PLC0415
+    from ringfence.agent.settings import AgentSettings  # noqa: PLC0415
+
+    timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(
         AgentSettings(
             instance=session.instance or DEFAULT_INSTANCE,
             socket=Path(session.socket) if session.socket else None,
-            state_dir=state_dir,
-            dry_run=dry_run,
-            allow_localhost=allow_localhost,
-            enforcement=enforcement,
-            policy_cidr_match_mode=cidr_match or "",
-            attach_by=None if mechanism == "auto" else mechanism,
+            attach_by=None if mechanism == "auto" else mechanism,  # type: ignore[arg-type] # one of the choices
+            every_packet=aggregation == "none",
+            knobs={name: seconds for name, seconds in timeouts.items() if seconds is not None},
+            policy_cidr_match_mode=options.pop("cidr_match") or "",
+            **options,
         )
     )

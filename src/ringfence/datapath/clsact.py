@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,13 +75,13 @@ def listed(ifindex: int, hook: Hook) -> list[Filter]:
         return _filters(netlink, ifindex, hook)
 
 
-def holders(names: frozenset[str]) -> set[int]:
-    """The interfaces here that have a filter of one of these names, whoever is thought to own them."""
+def holders(programs: Collection[int]) -> set[int]:
+    """The interfaces here that run one of these programs, by their numbers."""
     with Netlink() as netlink:
         return {
             ifindex
             for ifindex in _interfaces(netlink)
-            if any(found.name in names for hook in Hook for found in _filters(netlink, ifindex, hook))
+            if any(found.program_id in programs for hook in Hook for found in _filters(netlink, ifindex, hook))
         }
 
 

@@ -45,6 +45,10 @@ class EndpointTable:
         if ifindex:
             self._interfaces.delete(ifindex)
 
+    def interface(self, row: int) -> int:
+        """The interface of a row, 0 if it is not live."""
+        return int(self._rows[row]["ifindex"])
+
     def live(self) -> dict[int, int]:
         """Row -> interface index of every live row."""
         rows = np.flatnonzero(self._rows["ifindex"])

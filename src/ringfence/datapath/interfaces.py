@@ -132,7 +132,7 @@ def _addresses(netlink: Netlink, index: int | None = None) -> list[Address]:
 def host_side(path: Path, own: Link) -> Link | None:
     """The link here that says the workload's one is its other side, in the workload's namespace."""
     with Netlink() as netlink:
-        number = _namespace_number(netlink, path)
+        number = namespace_number(netlink, path)
         for link in _links(netlink):
             paired = (link.index, link.peer_index) == (own.peer_index, own.index)
             if paired and link.kind == "veth" and link.peer_namespace == number:
@@ -140,7 +140,7 @@ def host_side(path: Path, own: Link) -> Link | None:
     return None
 
 
-def _namespace_number(netlink: Netlink, path: Path) -> int | None:
+def namespace_number(netlink: Netlink, path: Path) -> int | None:
     """The number by which this namespace knows another; None for itself and for one it has no link to."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

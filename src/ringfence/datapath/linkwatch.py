@@ -1,6 +1,8 @@
-"""News of interfaces in one network namespace, as the kernel tells it: who has vanished.
+"""News of one network namespace, as the kernel tells it: which interfaces have vanished, and that routes, addresses or
+filters are others than before.
 
-A descriptor for epoll or asyncio, and messages parsed by their fixed head alone (struct ifinfomsg).
+A descriptor for epoll or asyncio. Of interfaces the fixed head is read (struct ifinfomsg); the rest only wakes the
+reader, who looks for himself.
 """
 
 from __future__ import annotations
@@ -9,13 +11,20 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
+
+from ringfence.datapath.netlink import NETFILTER
 
 _HEADER: Final = struct.Struct("<IHHII")
 _LINK: Final = struct.Struct("<BxHiII")
 _RTMGRP_LINK: Final = 1
-_RTMGRP_ADDRESSES: Final = 0x10 | 0x100  # of both families: they wake the reader, who looks for himself
+# Addresses, routes and routing rules of both families: bit n - 1 is group n of linux/rtnetlink.h.
+_OTHERS: Final = sum(1 << group - 1 for group in (5, 9, 7, 11, 8, 19))
+_SOL_NETLINK: Final = 270
+_ADD_MEMBERSHIP: Final = 1
+_NFTABLES_GROUP: Final = 7
 _RTM_NEWLINK: Final = 16
 _RTM_DELLINK: Final = 17
 _BUFFER: Final = 1 << 16
@@ -40,7 +49,7 @@ class LinkWatch:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_ADDRESSES))
+        self._socket.bind((0, _RTMGRP_LINK | _OTHERS))
 
     def __enter__(self) -> Self:
         return self
@@ -54,21 +63,51 @@ class LinkWatch:
 
     def read(self) -> list[LinkChange]:
         """All news there is, without waiting. Raises `MissedChangesError` when some was lost."""
-        changes: list[LinkChange] = []
-        while True:
-            try:
-                data = self._socket.recv(_BUFFER)
-            except BlockingIOError:
-                return changes
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    raise MissedChangesError from error
-                raise
-            changes.extend(_changes(data))
+        return [change for data in _received(self._socket) for change in _changes(data)]
 
     def close(self) -> None:
         """Stop listening."""
         self._socket.close()
+
+
+class FilterWatch:
+    """Listens to nftables, which iptables-nft is too, in the network namespace of the thread that makes it.
+
+    Raises OSError on a kernel without it. The tables of iptables-legacy change without news.
+    """
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_GROUP)
+
+    def fileno(self) -> int:
+        """Readable when there is news."""
+        return self._socket.fileno()
+
+    def read(self) -> None:
+        """Take the news: something has changed, whatever it is."""
+        with suppress(MissedChangesError):
+            for _ in _received(self._socket):
+                pass
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+
+def _received(listening: socket.socket) -> Iterator[bytes]:
+    """All datagrams there are, without waiting. Raises `MissedChangesError` when some were lost."""
+    while True:
+        try:
+            yield listening.recv(_BUFFER)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                raise MissedChangesError from error
+            raise
 
 
 def _changes(data: bytes) -> Iterator[LinkChange]:

@@ -34,7 +34,8 @@ class RowAllocator:
             return self._next - 1
         if self._freed:
             return self._freed.popleft()
-        raise MapFullError(f"map {self._name} is full at {self._size} entries; give the agent a larger --map-size")
+        size = f"{self._name}={2 * self._size}"
+        raise MapFullError(f"map {self._name} is full at {self._size} entries; start the agent with --map-size {size}")
 
     def give(self, row: int) -> None:
         """Take a row back."""

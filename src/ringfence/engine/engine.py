@@ -298,4 +298,4 @@ class Engine:
 
 
 def _wire(workload: Workload) -> tuple[object, ...]:
-    return workload.ifindex, workload.mac, workload.host_mac
+    return workload.ifindex, workload.mac, workload.host_mac, workload.cookie

@@ -19,7 +19,8 @@ Address = IPv4Address | IPv6Address
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A workload as it was found. `ifindex` is of the host side of its interface, 0 once that is gone; `labels` are
-    all it is known by, `reserved:init` while that is nothing; MAC addresses are six bytes.
+    all it is known by, `reserved:init` while that is nothing; MAC addresses are six bytes;
+    `cookie` is the kernel's number of its namespace, 0 if that is not known.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Workload:
     host_mac: bytes = bytes(6)
     netns: str = ""
     interface: str = "eth0"
+    cookie: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def write_workload(workload: Workload) -> dict[str, object]:
         "host_mac": workload.host_mac.hex(),
         "netns": workload.netns,
         "interface": workload.interface,
+        "cookie": workload.cookie,
     }
 
 
@@ -70,6 +71,7 @@ def read_workload(fields: Mapping[str, Any]) -> Workload:
         host_mac=bytes.fromhex(fields["host_mac"]),
         netns=fields["netns"],
         interface=fields["interface"],
+        cookie=fields.get("cookie", 0),
     )
 
 

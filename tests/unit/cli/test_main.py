@@ -87,3 +87,18 @@ def test_usage_errors_are_exit_code_2() -> None:
     """A command line that means nothing is bad input."""
     assert CliRunner().invoke(cli, ["endpoint", "add"]).exit_code == 2
     assert CliRunner().invoke(cli, ["nonsense"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--map-size", "policy"], 2, "'policy' is not NAME=N"),
+        (["--map-size", "rules=5"], 2, "the size of map 'rules' is fixed"),
+        (["--workload-prefix", "10.0.0.1/8"], 2, "10.0.0.1/8 has host bits set"),
+        (["--ct-timeout-any", "0"], 2, "0 is not in the range"),
+    ],
+)
+def test_options_of_the_agent_that_cannot_be(arguments: list[str], code: int, told: str) -> None:
+    """A size, prefix or time that cannot be had is refused in one line, before anything is touched."""
+    result = CliRunner().invoke(cli, ["--instance", "rf-none", "agent", *arguments])
+    assert (result.exit_code, told in result.stderr) == (code, True)
