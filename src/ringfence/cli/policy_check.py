@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 import click
 
+from ringfence.cli.offline import say_passed_over
 from ringfence.cli.output import print_json
 from ringfence.cli.sources import read
 from ringfence.errors import BadInput
-from ringfence.policy.check import check as find
+from ringfence.policy.check import check_parsed
 from ringfence.policy.findings import Finding, Severity
-from ringfence.policy.parse import Source
+from ringfence.policy.parse import Source, parse_documents
 
 FOUND = 1
 #: GitHub's words for how bad something is.
@@ -42,13 +43,16 @@ def check(context: click.Context, *, paths: tuple[str, ...], strict: bool, outpu
     warning too; 2 for bad input. The codes are explained in docs/check.md.
     """
     try:
-        findings = find(Source(*text) for text in read(paths))
+        sources = [Source(*text) for text in read(paths)]
+        parsed = parse_documents(sources, strict=False)
     except BadInput as error:
         if output == "github":
             for problem in error.problems:
                 told = f"{problem.found}; expected {problem.expected}"
                 click.echo(_annotation("error", problem.file, problem.line, problem.column, "bad input", told))
         raise
+    say_passed_over([parsed])
+    findings = check_parsed(sources, parsed)
     counts = Counter(finding.severity for finding in findings)
     if output == "json":
         listed = [finding.to_dict() for finding in findings]

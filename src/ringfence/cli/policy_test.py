@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
 import click
 
+from ringfence.cli.offline import say_passed_over, settings_options
 from ringfence.cli.output import output_option, print_json
 from ringfence.cli.sources import Text, read
 from ringfence.errors import BadInput, Problem
@@ -29,15 +29,7 @@ FAILED = 1
     show_default=True,
     help="By the book, by the compiled entries, or by the real program in the kernel (needs root).",
 )
-@click.option(
-    "--policy-enforcement",
-    "enforcement",
-    type=click.Choice(["default", "always", "never"]),
-    default="default",
-    show_default=True,
-    help="As the agent's option.",
-)
-@click.option("--policy-cidr-match-mode", "cidr_match", type=click.Choice(["nodes"]), help="As the agent's option.")
+@settings_options
 @output_option()
 @click.pass_context
 def test(
@@ -56,7 +48,7 @@ def test(
     """
     settings = Settings(enforcement=enforcement, policy_cidr_match_mode=cidr_match or "")
     worlds = list(_worlds(read(paths)))
-    _say_passed_over(worlds)
+    say_passed_over(worlds)
     reports = [_judged(world, judge, settings) for world in worlds]
     if output == "json":
         print_json(_document(reports))
@@ -70,16 +62,6 @@ def test(
 
 def _judged(world: Parsed, judge: str, settings: Settings) -> Report:
     return _by_the_kernel(world, settings) if judge == KERNEL else run_tests(world, JUDGES[judge], settings)
-
-
-def _say_passed_over(worlds: Iterable[Parsed]) -> None:
-    """One line for all documents of kinds that have no bearing on policies."""
-    counts: Counter[str] = Counter()
-    for world in worlds:
-        counts |= Counter(world.passed_over)
-    if counts:
-        told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        click.echo(f"passed over: {told}", err=True)
 
 
 def _by_the_kernel(world: Parsed, settings: Settings) -> Report:

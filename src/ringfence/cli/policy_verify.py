@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 import click
 
+from ringfence.cli.offline import say_passed_over, settings_options
 from ringfence.cli.output import output_option, print_json
 from ringfence.cli.sources import read
+from ringfence.policy.builtin import Settings
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.verify import Proof
 from ringfence.policy.verify import verify as prove
@@ -19,9 +22,17 @@ _LONG = 100
 
 @click.command("verify")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+@settings_options
 @output_option()
 @click.pass_context
-def verify(context: click.Context, *, paths: tuple[str, ...], output: str) -> None:
+def verify(
+    context: click.Context,
+    *,
+    paths: tuple[str, ...],
+    enforcement: Literal["default", "always", "never"],
+    cidr_match: Literal["nodes"] | None,
+    output: str,
+) -> None:
     """Prove that the compiled policies decide every packet as the policies' own words do.
 
     All files are taken together: policies, and the workloads beside them. The packets that could be told apart fall
@@ -29,7 +40,9 @@ def verify(context: click.Context, *, paths: tuple[str, ...], output: str) -> No
     if all are equal, 1 with a packet of which they are not, 2 for bad input.
     """
     parsed = parse_documents((Source(*text) for text in read(paths)), strict=False)
-    proof = prove(parsed, progress=_show_progress if sys.stderr.isatty() else None)
+    say_passed_over([parsed])
+    settings = Settings(enforcement=enforcement, policy_cidr_match_mode=cidr_match or "")
+    proof = prove(parsed, settings, _show_progress if sys.stderr.isatty() else None)
     if output == "json":
         print_json(proof.to_dict())
     else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -67,3 +68,16 @@ def test_bad_input_is_told_with_its_place() -> None:
     result = run(text=FILE.replace("ports:", "port:"))
     assert result.exit_code == 2
     assert "<stdin>:15:" in result.stderr
+
+
+def test_the_document_shows_what_is_printed() -> None:
+    """What docs/verify.md shows is what the command prints."""
+    root = Path(__file__).parents[3]
+    shown = (root / "docs" / "verify.md").read_text()
+    result = CliRunner().invoke(cli, ["policy", "verify", str(root / "examples" / "three-tiers.yaml")])
+    assert f"$ ringfence policy verify examples/three-tiers.yaml\n{result.stdout}```" in shown
+
+
+def test_what_is_passed_over_is_told() -> None:
+    """Documents of other kinds are one line on stderr."""
+    assert "passed over: 1 Service" in run().stderr
