@@ -59,6 +59,7 @@ generate: setup
 bench: setup
 	tools/debian-packages iperf3 iptables
 	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.policy_compile
 
 # Without end, until stopped; a counterexample becomes a spec file.
 prove: setup
