@@ -120,8 +120,8 @@ def agent(session: Session, /, *, mechanism: str, aggregation: str, **options: A
     sizes or times it fills new maps beside the old ones and changes over without losing a packet.
     """
     # Nothing of this is imported for --help.
-    from ringfence.agent.main import run  # noqa: PLC0415
-    from ringfence.agent.settings import AgentSettings  # noqa: PLC0415
+    from ringfence.agent.main import run  # noqa: PLC0415 - slow to import, and --help needs it not
+    from ringfence.agent.settings import AgentSettings  # noqa: PLC0415 - likewise
 
     timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(

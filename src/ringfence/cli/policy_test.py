@@ -66,8 +66,8 @@ def _judged(world: Parsed, judge: str, settings: Settings) -> Report:
 
 def _by_the_kernel(world: Parsed, settings: Settings) -> Report:
     # It needs Linux, libbpf and root; the other judges run anywhere.
-    from ringfence.datapath import features  # noqa: PLC0415
-    from ringfence.datapath.judge import KernelJudge  # noqa: PLC0415
+    from ringfence.datapath import features  # noqa: PLC0415 - the other judges need no kernel
+    from ringfence.datapath.judge import KernelJudge  # noqa: PLC0415 - likewise
 
     features.require()
     with ExitStack() as stack:
