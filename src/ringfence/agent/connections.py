@@ -69,7 +69,7 @@ def _end(key: Any, side: str) -> tuple[str, int]:
     address = key[f"{side}_address"]
     if len(address) == 4:
         return ".".join(map(str, address.tolist())), int(key[f"{side}_port"])
-    return address_text(address, 6), int(key[f"{side}_port"])
+    return address_text(address.tobytes(), 6), int(key[f"{side}_port"])
 
 
 def _rule(number: int, known: Known) -> str:

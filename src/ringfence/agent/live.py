@@ -109,12 +109,12 @@ class LiveKernel:
 
     def entries(self, hits: Hits) -> list[Entry]:
         rules = self._committer.rule_numbers()
-        found = []
-        for key, rule in rules.items():
-            record = self._committer.policy.row_of[key]
-            packets, size = hits[record].tolist()
-            found.append(Entry(key, rule, record, packets, size))
-        return found
+        records = [self._committer.policy.row_of[key] for key in rules]
+        counted = hits[records].tolist()
+        return [
+            Entry(key, rule, record, *counters)
+            for (key, rule), record, counters in zip(rules.items(), records, counted, strict=True)
+        ]
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         _, counters = self._maps["metrics"].dump()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -18,6 +21,7 @@ _STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
 }
+_SLICE = 64  # elements of a list encoded in one go
 Terms = Annotated[list[str] | None, Query()]
 
 
@@ -81,13 +85,13 @@ def _endpoint_routes(app: FastAPI, control: Control) -> None:
 
 
 def _policy_routes(app: FastAPI, control: Control) -> None:
-    @app.post("/v1/policies")
-    async def apply_policies(request: shapes.ApplyRequest) -> shapes.Applied:
-        return await control.apply_policies(request)
+    @app.post("/v1/policies", response_model=shapes.Applied)
+    async def apply_policies(request: shapes.ApplyRequest) -> JSONResponse:
+        return JSONResponse(await control.apply_policies(request))
 
-    @app.delete("/v1/policies")
-    async def delete_policies(request: shapes.PolicyUids) -> shapes.Applied:
-        return await control.delete_policies(request["uids"])
+    @app.delete("/v1/policies", response_model=shapes.Applied)
+    async def delete_policies(request: shapes.PolicyUids) -> JSONResponse:
+        return JSONResponse(await control.delete_policies(request["uids"]))
 
     @app.get("/v1/policies")
     async def policies() -> list[shapes.PolicyShape]:
@@ -101,8 +105,8 @@ def _policy_routes(app: FastAPI, control: Control) -> None:
 def _bpf_routes(app: FastAPI, control: Control) -> None:
     # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
     @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
-    async def entries(subject: int | None = None, peer: int | None = None) -> JSONResponse:
-        return JSONResponse(await control.entries(subject, peer))
+    async def entries(subject: int | None = None, peer: int | None = None) -> StreamingResponse:
+        return _in_slices(await control.entries(subject, peer))
 
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
@@ -113,12 +117,12 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
         return await control.delete_entry(key)
 
     @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
-    async def ipcache(address: str | None = None) -> JSONResponse:
-        return JSONResponse(control.ipcache(address))
+    async def ipcache(address: str | None = None) -> StreamingResponse:
+        return _in_slices(control.ipcache(address))
 
     @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
-    async def connections() -> JSONResponse:
-        return JSONResponse(await control.connections())
+    async def connections() -> StreamingResponse:
+        return _in_slices(await control.connections())
 
     @app.delete("/v1/bpf/ct")
     async def flush_connections() -> shapes.Flushed:
@@ -129,8 +133,23 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
         return await control.maps()
 
     @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
-    async def bpf_map(name: str) -> JSONResponse:
-        return JSONResponse(await control.map(name))
+    async def bpf_map(name: str) -> StreamingResponse:
+        found = await control.map(name)
+        return _in_slices(found["rows"], {"name": found["name"]}, "rows")
+
+
+def _in_slices(rows: Sequence[object], about: Mapping[str, object] | None = None, name: str = "") -> StreamingResponse:
+    """A long list, or a document with one under a name, encoded a piece at a time: nobody waits for all of it."""
+
+    async def pieces() -> AsyncIterator[str]:
+        opening = f"{json.dumps(about)[:-1]},{json.dumps(name)}:[" if about else "["
+        for start in range(0, len(rows), _SLICE):
+            yield opening + json.dumps(rows[start : start + _SLICE])[1:-1]
+            opening = ","
+            await asyncio.sleep(0)
+        yield ("]" if rows else f"{opening}]") + ("}" if about else "")
+
+    return StreamingResponse(pieces(), media_type="application/json")
 
 
 def _event_routes(app: FastAPI, control: Control) -> None:

@@ -7,7 +7,6 @@ the details.
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -81,6 +80,8 @@ def _report(error: RingfenceError) -> None:
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: object) -> None:
     if wanted:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - a quarter of what --help takes
+
         try:
             click.echo(version("ringfence"))
         except PackageNotFoundError:

@@ -192,6 +192,18 @@ def test_stream_ends_with_the_agent(agent: Running, client: Client) -> None:
         assert [] == list(stream)
 
 
+def test_large_answers_come_whole(client: Client) -> None:
+    """An answer of more elements than are written in one go is the same document, and so is one of none."""
+    assert client.entries(subject=9999) == []
+    listed = [f'{{ports: [{{port: "{port}", protocol: TCP}}]}}' for port in range(1, 1400, 2)]
+    add(client, "web", 1, "app=web")
+    add(client, "client", 2, "app=client")
+    text = WEB.replace('[{ports: [{port: "80", protocol: TCP}]}]', f"[{', '.join(listed)}]")
+    client.apply_policies([("web.yaml", text)])
+    shown = client.entries()
+    assert {f"{port}/TCP" for port in range(1, 1400, 2)} <= {each["traffic"] for each in shown}
+
+
 def test_openapi_is_served(agent: Running) -> None:
     """The contract of the API is served by it."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(agent.socket))) as http:
