@@ -41,7 +41,7 @@ def endpoint() -> None:
 @output_option()
 @pass_session
 def add(session: Session, *, name: str, output: str, **workload: Unpack[_Workload]) -> None:
-    """Put a workload under policy, or give it other labels."""
+    """Put a workload under policy; again: give it other labels, and read its addresses anew."""
     with connect(session) as client:
         answer = client.put_endpoint(name, **workload)
     if output == "json":
