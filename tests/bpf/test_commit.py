@@ -121,10 +121,11 @@ def test_only_what_changed_is_written(committer: Committer, loaded: LoadedObject
     assert slots_written(loaded, lambda: committer.commit(Commit())) == {}
 
 
-def test_rules_are_written_as_they_are(committer: Committer) -> None:
+def test_rules_are_written_as_they_are(committer: Committer, loaded: LoadedObject) -> None:
     """A row of the rules table is what the rule is."""
     committer.commit(Commit(rules={7: RuleRow((1 << 56) - 1, Verdict.PASS, Reason.POLICY_DENY_RULE)}))
-    assert committer.rule_row(7) == ((1 << 56) - 1, Verdict.PASS, Reason.POLICY_DENY_RULE)
+    row = loaded.maps["rules"].lookup(7)
+    assert (row["precedence"], row["verdict"], row["reason"]) == ((1 << 56) - 1, Verdict.PASS, Reason.POLICY_DENY_RULE)
 
 
 def test_an_entry_that_is_taken_away_is_deleted(committer: Committer, loaded: LoadedObject) -> None:

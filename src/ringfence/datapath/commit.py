@@ -78,11 +78,6 @@ class Committer:
         known = {network: self.peers.read(network, revision) for network in self.peers.row_of}
         return {network: peer for network, peer in known.items() if peer.identity}
 
-    def rule_row(self, number: int) -> tuple[int, int, int]:
-        """Precedence, verdict and reason of a rule number, as the datapath reads them."""
-        row = self._rules[number]
-        return int(row["precedence"]), int(row["verdict"]), int(row["reason"])
-
     def _tidy(self) -> None:
         """Clear what a dead writer left: slots of a revision that never became active, keys that say nothing."""
         active = self.revision

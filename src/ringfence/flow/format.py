@@ -1,15 +1,14 @@
-"""Formatting a flow: the JSON document that programs read, and the one line that people read."""
+"""Formatting a flow: the JSON document that the API streams; the command line makes its lines of it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from ringfence.abi import Reason, Verdict
+from ringfence.abi import Reason
 from ringfence.flow.flow import End, Flow, FlowRule
 
 _RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
-_POLICY = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
 
 
 def to_dict(flow: Flow) -> dict[str, Any]:
@@ -33,19 +32,6 @@ def to_dict(flow: Flow) -> dict[str, Any]:
     }
 
 
-def one_line(flow: Flow) -> str:
-    """A flow as `monitor` prints it: time, ends, port, direction, verdict, reason, rule with file:line."""
-    words = [
-        time_text(flow),
-        f"{_party(flow.source)} -> {_party(flow.destination)}",
-        flow.traffic,
-        flow.direction.name.lower(),
-        "ALLOW" if flow.verdict is Verdict.ALLOW else "DENY",
-        _why(flow),
-    ]
-    return " ".join(word for word in words if word)
-
-
 def time_text(flow: Flow) -> str:
     """When it was judged, in RFC 3339."""
     return flow.time.strftime(_RFC3339)
@@ -59,23 +45,6 @@ def rfc3339(seconds: float) -> str:
 def reason_text(reason: Reason) -> str:
     """A reason in words: `policy denied`."""
     return reason.name.lower().replace("_", " ")
-
-
-def _why(flow: Flow) -> str:
-    """A policy's verdict is told by its rule; any other denial by its reason."""
-    rule = flow.rule
-    said = []
-    if rule is not None:
-        said.append(rule.text if rule.origin in rule.text else f"{rule.text} ({rule.origin})")
-    if flow.verdict is Verdict.DENY and (rule is None or flow.reason not in _POLICY):
-        said.insert(0, reason_text(flow.reason))
-    return ": ".join(said)
-
-
-def _party(end: End) -> str:
-    address = f"[{end.address}]" if ":" in end.address and end.port else end.address
-    where = f"{address}:{end.port}" if end.port else address
-    return f"{','.join(end.labels) or end.identity} ({end.identity}) {where}"
 
 
 def _end(end: End) -> dict[str, Any]:

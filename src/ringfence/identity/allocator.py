@@ -132,9 +132,6 @@ class Allocator:
     def number(self, labels: Labels) -> int | None:
         return self._numbers.get(labels)
 
-    def prefix_number(self, prefix: Network) -> int | None:
-        return self._prefixes.get(prefix)
-
     def uses(self, number: int) -> int:
         return self._uses.get(number, 0)
 

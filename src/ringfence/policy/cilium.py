@@ -9,8 +9,17 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from ringfence.identity.prefixes import Network, inside
-from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, Name, flaw, flaws, not_enforced, refused
+from ringfence.policy.schema import (
+    Cidr,
+    Closed,
+    Excepts,
+    LabelSelector,
+    Metadata,
+    Name,
+    flaw,
+    not_enforced,
+    refused,
+)
 from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES, LAST_ICMP_TYPE, LAST_PORT, PORT_NAME
 
 EntityName = Literal[
@@ -125,18 +134,9 @@ class CidrRule(Closed):
     """A prefix, or the prefixes of CIDR groups, with exceptions."""
 
     cidr: Cidr = None
-    excepts: Annotated[list[Cidr] | None, Field(alias="except")] = None
+    excepts: Excepts = None
     cidr_group_ref: Name | None = None
     cidr_group_selector: LabelSelector | None = None
-
-    @field_validator("excepts")
-    @classmethod
-    def _inside(cls, excepts: list[Network] | None, info: ValidationInfo) -> list[Network] | None:
-        cidr = info.data.get("cidr")
-        outside = [] if cidr is None else [(i, each) for i, each in enumerate(excepts or []) if not inside(each, cidr)]
-        if outside:
-            raise flaws(([i], f"except {each}", f"a prefix inside {cidr}") for i, each in outside)
-        return excepts
 
     @model_validator(mode="after")
     def _one_source(self) -> CidrRule:

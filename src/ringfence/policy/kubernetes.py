@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ringfence.abi import Direction, Verdict
-from ringfence.identity.prefixes import Block, Network, inside
+from ringfence.identity.prefixes import Block
 from ringfence.identity.reserved import Reserved
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS
 from ringfence.policy.builtin import reserved_selector
@@ -21,7 +21,7 @@ from ringfence.policy.cilium import read_port
 from ringfence.policy.compile import IN_SOME_NAMESPACE, origin_of, requirement
 from ringfence.policy.document import Document, Path
 from ringfence.policy.rule import ALL_TRAFFIC, ANYONE, NOBODY, NamedPort, Peers, Policy, Ports, Rule
-from ringfence.policy.schema import Cidr, Closed, LabelSelector, Metadata, flaw, flaws
+from ringfence.policy.schema import Cidr, Closed, Excepts, LabelSelector, Metadata, flaw
 from ringfence.selector import Operator, Requirement, Selector
 from ringfence.traffic import LAST_PORT, Protocol
 
@@ -37,16 +37,7 @@ class IpBlock(Closed):
     """Addresses with exceptions."""
 
     cidr: Cidr
-    excepts: Annotated[list[Cidr] | None, Field(alias="except")] = None
-
-    @field_validator("excepts")
-    @classmethod
-    def _inside(cls, excepts: list[Network] | None, info: ValidationInfo) -> list[Network] | None:
-        cidr = info.data.get("cidr")
-        outside = [] if cidr is None else [(i, each) for i, each in enumerate(excepts or []) if not inside(each, cidr)]
-        if outside:
-            raise flaws(([i], f"except {each}", f"a prefix inside {cidr}") for i, each in outside)
-        return excepts
+    excepts: Excepts = None
 
 
 class Peer(Closed):

@@ -13,12 +13,21 @@ from ipaddress import ip_address, ip_network
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ringfence.errors import Problem
-from ringfence.identity.prefixes import Address, Network
+from ringfence.identity.prefixes import Address, Network, inside
 from ringfence.labels import PORT_SOURCE
 from ringfence.policy.document import Document, Path
 from ringfence.selector import CIDR_SOURCE, requirement_key
@@ -109,6 +118,18 @@ def read_name(value: object) -> str:
 Cidr = Annotated[Any, BeforeValidator(read_network)]
 Ip = Annotated[Any, BeforeValidator(read_address)]
 Name = Annotated[str, BeforeValidator(read_name)]
+
+
+def read_excepts(excepts: list[Network] | None, info: ValidationInfo) -> list[Network] | None:
+    """Exceptions lie inside the prefix that they are taken from, the field `cidr` before them."""
+    cidr = info.data.get("cidr")
+    outside = [] if cidr is None else [(i, each) for i, each in enumerate(excepts or []) if not inside(each, cidr)]
+    if outside:
+        raise flaws(([i], f"except {each}", f"a prefix inside {cidr}") for i, each in outside)
+    return excepts
+
+
+Excepts = Annotated[list[Cidr] | None, AfterValidator(read_excepts), Field(alias="except")]
 
 
 class Metadata(Closed):

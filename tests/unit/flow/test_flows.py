@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ringfence.abi import CtStatus, Direction, Reason, Verdict
-from ringfence.flow.format import one_line, to_dict
+from ringfence.flow.format import to_dict
 from tests.unit.flow.batch import DENIED, event, flow_of
 
 
@@ -33,10 +33,10 @@ def test_allowed_flow_names_the_rule_a_policy_wrote() -> None:
 def test_denied_flow_names_the_rule_that_denied() -> None:
     """A denial is told by the rule of the direction that denied."""
     flow = flow_of(event(**DENIED))
-    assert to_dict(flow)["reason"] == "policy denied"
-    assert one_line(flow).endswith(
-        "10.0.0.1:8080 8080/TCP ingress DENY no rule allows this; isolated by web (web.yaml:12)"
-    )
+    document = to_dict(flow)
+    assert (document["verdict"], document["direction"], document["reason"]) == ("deny", "ingress", "policy denied")
+    assert document["rule"]["text"].startswith("no rule allows this; isolated by web")
+    assert document["rule"]["origin"] == "web.yaml:12"
 
 
 def test_drop_without_a_rule_is_told_by_its_reason() -> None:
@@ -48,8 +48,9 @@ def test_drop_without_a_rule_is_told_by_its_reason() -> None:
         "ingress_rule": 0,
     }
     flow = flow_of(event(**fields))
-    assert to_dict(flow)["rule"] is None
-    assert one_line(flow).endswith("egress DENY invalid source")
+    document = to_dict(flow)
+    assert document["rule"] is None
+    assert (document["verdict"], document["direction"], document["reason"]) == ("deny", "egress", "invalid source")
 
 
 def test_reply_is_told_by_the_port_it_answers_from() -> None:
