@@ -25,7 +25,7 @@ setup: $(VENV)/.installed $(OBJECT)
 $(VENV)/.installed: pyproject.toml hatch_build.py
 	tools/debian-packages python3-venv libbpf1 nftables
 	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet -e '.[agent,dev]'
+	$(PYTHON) -m pip install --quiet -e '.[agent,flows,hubble,top,dev]'
 	touch $@
 
 $(OBJECT): $(C_SOURCES) tools/compile_bpf.py | $(VENV)/.installed

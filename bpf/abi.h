@@ -47,10 +47,20 @@ enum ct_status {
 	CT_STATUS_RELATED = 3,
 };
 
-/* Which packets write an event. */
+/* Which packets write an event, from the most to the fewest; of two endpoints the one that wants more decides. */
 enum aggregation {
-	AGGREGATION_NONE = 0, /* every packet */
-	AGGREGATION_VERDICTS = 1, /* every judgement and every denial, not the packets judged by the cached verdict */
+	AGGREGATION_PACKETS = 0, /* every packet */
+	AGGREGATION_CONNECTIONS = 1, /* judgements, denials, TCP's SYN, FIN and RST, and ends with totals */
+	AGGREGATION_VERDICTS = 2, /* judgements and denials */
+	AGGREGATION_OFF = 3, /* none; what is counted is counted all the same */
+};
+
+/* What an event tells of. */
+enum event_kind {
+	EVENT_KIND_VERDICT = 0, /* a judgement, of a new connection or after a change of policy, or a denial */
+	EVENT_KIND_PACKET = 1, /* a packet that the remembered verdict let through */
+	EVENT_KIND_FLAGS = 2, /* likewise, the first of its direction with SYN, FIN or RST */
+	EVENT_KIND_CLOSE = 3, /* the end of a connection: RST, FIN of both sides, or its time without a packet */
 };
 
 /* Why a packet was let through or dropped. Up to 223 the numbers are Cilium's; from 224 they are ours. */
@@ -130,7 +140,7 @@ struct endpoint {
 	__u32 ifindex; /* of the host side of its interface; 0: this row is free or its interface is gone */
 	__u32 id; /* as people see it */
 	__u8 delivery; /* enum delivery */
-	__u8 pad;
+	__u8 aggregation; /* enum aggregation */
 	__u8 mac[6]; /* the workload's own */
 	__u8 host_mac[6]; /* the host side's */
 	__u8 pad2[10];
@@ -217,6 +227,7 @@ struct counter {
 struct event_tally {
 	__u64 written;
 	__u64 lost; /* the ring was full */
+	__u64 held_back; /* denials that the limit of their flow kept from being told one by one */
 };
 
 /* Rows of the metrics array: reason * METRICS_DIRECTIONS + direction. */
@@ -225,7 +236,10 @@ enum metrics_layout {
 	METRICS_LAYOUT_ROWS = 768,
 };
 
-/* One verdict. A rule number of 0: that direction was not judged. */
+/* One verdict. A rule number of 0: that direction was not judged. `packets` and `bytes`: of a close the totals of the
+ * connection, as opened and replies; of a denial how many denied packets of the flow it stands for, itself and those
+ * held back before it; else this packet.
+ */
 struct event {
 	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u8 source[16]; /* IPv4 mapped into ::ffff:0:0/96 */
@@ -249,7 +263,12 @@ struct event {
 	__u8 verdict; /* enum verdict */
 	__u8 reason; /* enum reason */
 	__u8 status; /* enum ct_status */
-	__u32 pad;
+	__u8 kind; /* enum event_kind */
+	__u8 egress_shape; /* of the key that decided, see shape_prefix() in policy.h, plus 1; 0: not known */
+	__u8 ingress_shape;
+	__u8 pad;
+	__u64 packets[2];
+	__u64 bytes[2];
 };
 
 /* skb->mark of packets that a source's hook leaves to the stack. */

@@ -25,4 +25,4 @@ volatile __u32 active_revision SEC(".data.revision") __attribute__((aligned(64))
 volatile __u64 live_shapes[4][4] SEC(".data.shapes") __attribute__((aligned(64)));
 
 /* enum aggregation; changes at run time. */
-volatile __u32 event_aggregation SEC(".data.events") __attribute__((aligned(64))) = AGGREGATION_VERDICTS;
+volatile __u32 event_aggregation SEC(".data.events") __attribute__((aligned(64))) = AGGREGATION_CONNECTIONS;

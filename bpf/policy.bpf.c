@@ -28,6 +28,7 @@ struct abi_exports {
 	enum delivery delivery;
 	enum ct_status ct_status;
 	enum aggregation aggregation;
+	enum event_kind event_kind;
 	enum reason reason;
 	enum ct_flag ct_flag;
 	enum ct_state ct_state;
@@ -112,7 +113,7 @@ __inline bool passes_by_cache(const struct packet *packet, const struct hook *ho
 	*receiver = ct->reply ? ct_source_endpoint(ct->endpoints) : ct_destination_endpoint(ct->endpoints);
 	if (!is_at_its_hook(hook, sender, *receiver))
 		return false;
-	if (unlikely(event_aggregation == AGGREGATION_NONE) && !write_cached_event(packet, ct, hook))
+	if (unlikely(event_aggregation == AGGREGATION_PACKETS) && !write_cached_event(packet, ct, hook))
 		return false;
 	ct_touch(ct->entry, packet, ct->reply);
 	count_record(ct->entry->egress_record, packet->length);

@@ -59,7 +59,14 @@ __inline void fill_event(struct event *event, const struct packet *packet, const
 	event->verdict = decision->reason == REASON_FORWARDED ? VERDICT_ALLOW : VERDICT_DENY;
 	event->reason = decision->reason;
 	event->status = decision->status;
+	event->kind = EVENT_KIND_VERDICT;
+	event->egress_shape = 0;
+	event->ingress_shape = 0;
 	event->pad = 0;
+	event->packets[0] = 1;
+	event->packets[1] = 0;
+	event->bytes[0] = packet->length;
+	event->bytes[1] = 0;
 }
 
 __global int write_event(const struct packet *packet, const struct decision *decision, __u32 ifindex)

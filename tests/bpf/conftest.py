@@ -46,7 +46,7 @@ def loaded(verified: LoadedObject) -> LoadedObject:
     """The object as if it were just loaded."""
     for bpf_map in verified.maps.values():
         wipe(bpf_map)
-    verified.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.VERDICTS
+    verified.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.CONNECTIONS
     return verified
 
 

@@ -158,7 +158,7 @@ class Host:
         return Outcome(run, self.ring.read())
 
     def every_packet_writes_an_event(self) -> None:
-        self.loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.NONE
+        self.loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.PACKETS
 
     def hits(self, entry: PolicyKey) -> tuple[int, int]:
         """Packets and bytes of an entry."""

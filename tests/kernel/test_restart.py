@@ -209,7 +209,7 @@ def test_every_packet_can_be_an_event(agent: Agent) -> None:
     client, server = (agent.node.workloads[name] for name in ("client", "server"))
     before = programs(agent)
     agent.end()
-    agent.start(agent.command("--aggregation", "none"))
+    agent.start(agent.command("--aggregation", "packets"))
     assert before == programs(agent)
     with agent.client() as api, api.events(from_=["server"], to=["client"]) as stream:
         assert answers(client, server, ALLOWED)

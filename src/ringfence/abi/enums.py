@@ -59,8 +59,19 @@ class CtStatus(IntEnum):
 class Aggregation(IntEnum):
     """enum aggregation."""
 
-    NONE = 0
-    VERDICTS = 1
+    PACKETS = 0
+    CONNECTIONS = 1
+    VERDICTS = 2
+    OFF = 3
+
+
+class EventKind(IntEnum):
+    """enum event_kind."""
+
+    VERDICT = 0
+    PACKET = 1
+    FLAGS = 2
+    CLOSE = 3
 
 
 class Reason(IntEnum):

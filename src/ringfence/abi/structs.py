@@ -33,7 +33,12 @@ EVENT: Final[np.dtype[Any]] = np.dtype(
         ("verdict", "u1"),
         ("reason", "u1"),
         ("status", "u1"),
-        ("pad", "<u4"),
+        ("kind", "u1"),
+        ("egress_shape", "u1"),
+        ("ingress_shape", "u1"),
+        ("pad", "u1"),
+        ("packets", ("<u8", (2,))),
+        ("bytes", ("<u8", (2,))),
     ]
 )
 IPCACHE_EXACT_KEY: Final[np.dtype[Any]] = np.dtype(
@@ -78,6 +83,7 @@ EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
     [
         ("written", "<u8"),
         ("lost", "<u8"),
+        ("held_back", "<u8"),
     ]
 )
 COUNTER: Final[np.dtype[Any]] = np.dtype(
@@ -99,7 +105,7 @@ ENDPOINT: Final[np.dtype[Any]] = np.dtype(
         ("ifindex", "<u4"),
         ("id", "<u4"),
         ("delivery", "u1"),
-        ("pad", "u1"),
+        ("aggregation", "u1"),
         ("mac", ("u1", (6,))),
         ("host_mac", ("u1", (6,))),
         ("pad2", ("u1", (10,))),

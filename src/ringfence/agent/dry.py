@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ringfence.abi import COUNTER, Delivery, Direction, PeerKind, Tier
-from ringfence.agent.kernel import Entry, Hits, Hook
+from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.ringbuf import EventRing
@@ -79,8 +79,11 @@ class DryKernel:
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         return {}
 
-    def event_counts(self) -> shapes.EventCounts:
-        return {"seen": 0, "lost": 0}
+    def event_counts(self) -> EventCounts:
+        return {"seen": 0, "lost": 0, "held_back": 0}
+
+    def undecoded(self) -> int:
+        return 0
 
     def connections(self, known: Known) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - nothing was judged
         return []

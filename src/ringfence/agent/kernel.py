@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy.typing as npt
 
@@ -38,6 +38,14 @@ class Entry:
     record: int
     packets: int
     bytes: int
+
+
+class EventCounts(TypedDict):
+    """What the programs counted of events."""
+
+    seen: int
+    lost: int
+    held_back: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,11 @@ class Kernel(Protocol):
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         """Packets and bytes by (reason, direction); those that are 0 are left out."""
 
-    def event_counts(self) -> shapes.EventCounts:
-        """Events written and lost since the programs were loaded."""
+    def event_counts(self) -> EventCounts:
+        """Events written and lost, and denials held back, since the programs were loaded."""
+
+    def undecoded(self) -> int:
+        """Records of the ring that were no events of this layout, since the agent started."""
 
     def connections(self, known: Known) -> list[shapes.ConnectionShape]:
         """The tracked connections. Reads whole maps: to be called from a thread."""

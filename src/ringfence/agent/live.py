@@ -13,7 +13,7 @@ from ringfence.abi import MAPS, Delivery, MetricsLayout
 from ringfence.abi.spec import BPF_F_MMAPABLE
 from ringfence.agent.connections import Clock, connections
 from ringfence.agent.decoding import Decoder, occupied
-from ringfence.agent.kernel import Entry, Hits, Hook
+from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath import attach, clsact
 from ringfence.datapath.bpf import program_info
@@ -123,9 +123,13 @@ class LiveKernel:
         counted = (tuple(counters[row].tolist()) for row in rows)
         return dict(zip(places, counted, strict=True))
 
-    def event_counts(self) -> shapes.EventCounts:
+    def event_counts(self) -> EventCounts:
         _, tally = self._maps["event_tally"].dump()
-        return {"seen": int(tally["written"][0]), "lost": int(tally["lost"][0])}
+        seen, lost, held_back = tally[0].tolist()
+        return {"seen": seen, "lost": lost, "held_back": held_back}
+
+    def undecoded(self) -> int:
+        return self._ring.skipped
 
     def connections(self, known: Known) -> list[shapes.ConnectionShape]:
         clock = Clock(prog_test_run(self._loaded.programs["read_jiffies"]).retval, jiffies_per_second())

@@ -12,7 +12,6 @@ from ringfence.datapath.ringbuf import EventRing
 
 _TIMER_SECONDS = 0.01
 _BATCH_EVENTS = 16384
-_NS = 1_000_000_000
 _CLOCK_EVERY = 1000  # timer ticks between two looks at the wall clock, which may be set meanwhile
 
 
@@ -25,6 +24,7 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(ring.fileno(), self._read)
         self._ticks = 0
+        self._clock_offset_ns = 0
         self._tick()
 
     def close(self) -> None:
@@ -35,7 +35,7 @@ class Reader:
 
     def _tick(self) -> None:
         if self._ticks % _CLOCK_EVERY == 0:
-            self._hub.clock_offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            self._clock_offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._ticks += 1
         self._read()
         self._timer = self._loop.call_later(_TIMER_SECONDS, self._tick)
@@ -44,4 +44,6 @@ class Reader:
         """At most a ring's worth in one go, so that a flood does not keep the loop from everything else."""
         events = self._ring.read(_BATCH_EVENTS)
         if len(events):
+            # From here on times are those of the wall clock, which people and files speak of.
+            events["time"] += self._clock_offset_ns
             self._hub.publish(events)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from time import monotonic
+from typing import Any, cast
 
 from ringfence.abi import DIGEST
 from ringfence.agent import views
@@ -36,11 +37,22 @@ from ringfence.engine.events import (
 )
 from ringfence.errors import BadInput, NotFound, RingfenceError
 from ringfence.flow.filter import FlowFilter
+from ringfence.flow.query import FlowQuery
 from ringfence.identity.prefixes import host_network
 from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, port_labels, workload_labels
 from ringfence.policy.parse import Parsed, Source, parse_documents
 from ringfence.traffic import parse_named_port
 
+_DIGESTED_EVENTS = 1 << 20  # what an interval may hold before events of it are lost to its digest
+_NOT_RECORDED: shapes.Recording = {
+    "state": "off",
+    "reason": "not asked for",
+    "directory": "",
+    "segments": 0,
+    "bytes": 0,
+    "flows": 0,
+    "oldest": None,
+}
 _INIT = Labels([Label("reserved", "init")])
 _SLICE = 32  # entries shown in one go, some 0.3 ms: a change of policy does not wait for a long list
 _PARSED_BESIDE = 1 << 15  # characters; more than that would hold up everything else for over 10 ms
@@ -81,7 +93,8 @@ class Service:
             "policies": len(self._engine.state.policies),
             "identities": len(self._engine.state.identities()),
             "uptime_seconds": round(monotonic() - self._started, 3),
-            "events": self._.kernel.event_counts(),
+            "events": self._event_counts(),
+            "recording": _NOT_RECORDED,
             "counters": views.counters(metrics),
             "attach": attached,
             "drops": views.drops(metrics),
@@ -89,6 +102,13 @@ class Service:
             "abi": DIGEST[:12],
             "warnings": [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]],
         }
+
+    def _event_counts(self) -> shapes.EventCounts:
+        counted = self._.kernel.event_counts()
+        return {**counted, "losses": self._losses(counted["lost"])}
+
+    def _losses(self, ring: int) -> shapes.Losses:
+        return {"ring": ring, "decode": self._.kernel.undecoded(), "subscriber": self._.hub.lost, "store": 0}
 
     async def verify(self) -> shapes.Verification:
         return await Verification(self._engine, self._.kernel, self._.wiring).run()
@@ -213,6 +233,9 @@ class Service:
             await asyncio.sleep(0)
         return shown
 
+    async def rules(self) -> list[shapes.RuleShape]:
+        return views.rules(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
+
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
         made = await self._.changes.make(EntrySet(views.key_of(request), views.verdict_of(request)))
         return {"revision": made.revision}
@@ -250,6 +273,14 @@ class Service:
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         return self._.hub.lines(self._.hub.subscribe(wanted))
+
+    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+        def about() -> dict[str, Any]:
+            losses = self._losses(self._.kernel.event_counts()["lost"])
+            return {"revision": self._.kernel.revision, "losses": losses}
+
+        subscriber = self._.hub.subscribe(wanted, _DIGESTED_EVENTS)
+        return cast("AsyncIterator[shapes.DigestShape]", self._.hub.digests(subscriber, seconds, about))
 
 
 def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment:

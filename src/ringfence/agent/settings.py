@@ -19,9 +19,9 @@ class AgentSettings:
     """What an agent is started with.
 
     `socket` and `state_dir` default to places under /run/ringfence/<instance>. `map_sizes` are entries by map name,
-    bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `every_packet`: an event for each, not only for
-    verdicts. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints the commands for the kernel
-    on standard output instead of carrying them out.
+    bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `aggregation`: which packets of endpoints without
+    a setting of their own write an event. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints
+    the commands for the kernel on standard output instead of carrying them out.
     """
 
     instance: str = "default"
@@ -34,7 +34,7 @@ class AgentSettings:
     workload_prefixes: tuple[Network, ...] = ()
     map_sizes: Mapping[str, int] = field(default_factory=dict)
     knobs: Mapping[str, int] = field(default_factory=dict)
-    every_packet: bool = False
+    aggregation: Literal["packets", "connections", "verdicts", "off"] = "connections"
     attach_by: Literal["tcx", "clsact"] | None = None
 
     @property

@@ -96,7 +96,7 @@ def take(settings: AgentSettings) -> Taken:
 
 
 def _set_aggregation(loaded: LoadedObject, settings: AgentSettings) -> None:
-    wanted = Aggregation.NONE if settings.every_packet else Aggregation.VERDICTS
+    wanted = Aggregation[settings.aggregation.upper()]
     loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = wanted
 
 

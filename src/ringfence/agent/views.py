@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ringfence.abi import Direction, PeerKind, Reason, Tier, Verdict
 from ringfence.agent.dry import traffic_text
@@ -16,6 +16,7 @@ from ringfence.errors import BadInput, Problem
 from ringfence.flow.format import reason_text
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
+from ringfence.verdict import RuleText
 
 _FULL, _PROTOCOL = 24, 8
 
@@ -93,6 +94,35 @@ def entry(found: Entry, known: Known) -> shapes.EntryShape:
         "origin": rule.origin if rule else "",
         "record": found.record,
         "rule_number": found.rule,
+    }
+
+
+def rules(entries: Iterable[Entry], known: Known) -> list[shapes.RuleShape]:
+    """Rules with the sums of their entries, most packets first."""
+    found: dict[int, shapes.RuleShape] = {}
+    for each in entries:
+        rule = known.rule_of(each.rule)
+        if rule is None:
+            continue
+        shape = found.setdefault(each.rule, _rule(rule))
+        shape["entries"] += 1
+        shape["packets"] += each.packets
+        shape["bytes"] += each.bytes
+    return sorted(found.values(), key=lambda rule: (-rule["packets"], rule["policy"], rule["index"]))
+
+
+def _rule(rule: RuleText) -> shapes.RuleShape:
+    return {
+        "policy": rule.policy,
+        "index": rule.index,
+        "direction": rule.direction.name.lower(),
+        "tier": rule.tier.name.lower(),
+        "verdict": rule.verdict.name.lower(),
+        "origin": rule.origin,
+        "text": rule.text,
+        "entries": 0,
+        "packets": 0,
+        "bytes": 0,
     }
 
 

@@ -118,6 +118,10 @@ class Client:
         query = {"subject": subject, "peer": peer}
         return cast("list[shapes.EntryShape]", self._call("GET", "/v1/bpf/policy", query=query))
 
+    def rules(self) -> list[shapes.RuleShape]:
+        """The rules in force, with what they have counted."""
+        return cast("list[shapes.RuleShape]", self._call("GET", "/v1/rules"))
+
     def set_entry(self, entry: shapes.EntryRequest) -> shapes.Revision:
         """Set an entry by hand; it stays until it is deleted by hand."""
         return cast("shapes.Revision", self._call("PUT", "/v1/bpf/policy", body=entry))
@@ -158,11 +162,25 @@ class Client:
     ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost]]:
         """Verdicts from now on. Inside the block every later event is certain to be in the stream, or counted lost."""
         query = _given({"type": type, "from": list(from_), "to": list(to), "port": port})
-        with self._reported(), self._http.stream("GET", "/v1/events", params=query, timeout=_NO_ANSWER_EXPECTED) as got:
+        with self._streamed("/v1/events", query) as got:
+            yield self._lines(got)
+
+    @contextmanager
+    def digests(
+        self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), seconds: float = 1.0
+    ) -> Iterator[Iterator[shapes.DigestShape]]:
+        """A digest of the verdicts from now on, every so many seconds. Filters are JSON texts, see `FlowQuery`."""
+        query = _given({"allow": list(allow), "deny": list(deny), "seconds": str(seconds)})
+        with self._streamed("/v1/digests", query) as got:
+            yield cast("Iterator[shapes.DigestShape]", self._lines(got))
+
+    @contextmanager
+    def _streamed(self, path: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
+        with self._reported(), self._http.stream("GET", path, params=query, timeout=_NO_ANSWER_EXPECTED) as got:
             if got.is_error:
                 got.read()
                 raise _refusal(got)
-            yield self._lines(got)
+            yield got
 
     def _lines(self, response: httpx.Response) -> Iterator[shapes.FlowShape | shapes.Lost]:
         with self._reported():

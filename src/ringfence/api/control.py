@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ringfence.api import shapes
 from ringfence.flow.filter import FlowFilter
+from ringfence.flow.query import FlowQuery
 
 
 class Control(Protocol):
@@ -54,6 +55,9 @@ class Control(Protocol):
     async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
         """The active entries of the policy map."""
 
+    async def rules(self) -> list[shapes.RuleShape]:
+        """The rules in force, with what they have counted."""
+
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
         """Set an entry by hand."""
 
@@ -77,3 +81,6 @@ class Control(Protocol):
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         """Lines of JSON for later events, registered before this returns. Ends when the agent stops."""
+
+    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+        """A digest of later events every so many seconds, registered before this returns. Ends when the agent stops."""

@@ -16,6 +16,7 @@ from ringfence.api import shapes
 from ringfence.api.control import Control
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from ringfence.flow.filter import FlowFilter
+from ringfence.flow.query import FlowQuery
 
 _STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -23,6 +24,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _SLICE = 64  # elements of a list encoded in one go
 Terms = Annotated[list[str] | None, Query()]
+Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between two digests")]
 
 
 def create_app(control: Control) -> FastAPI:
@@ -108,6 +110,10 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
     async def entries(subject: int | None = None, peer: int | None = None) -> StreamingResponse:
         return _in_slices(await control.entries(subject, peer))
 
+    @app.get("/v1/rules")
+    async def rules() -> list[shapes.RuleShape]:
+        return await control.rules()
+
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
         return await control.set_entry(request)
@@ -163,3 +169,13 @@ def _event_routes(app: FastAPI, control: Control) -> None:
     ) -> StreamingResponse:
         wanted = FlowFilter.parse(type, from_ or [], to or [], port)
         return StreamingResponse(control.subscribe(wanted), media_type="application/x-ndjson")
+
+    @app.get("/v1/digests", response_class=StreamingResponse)
+    async def digests(allow: Terms = None, deny: Terms = None, seconds: Interval = 1.0) -> StreamingResponse:
+        found = control.digests(FlowQuery.parse(allow or [], deny or []), seconds)
+        return StreamingResponse(_lines(found), media_type="application/x-ndjson")
+
+
+async def _lines(documents: AsyncIterator[shapes.DigestShape]) -> AsyncIterator[str]:
+    async for document in documents:
+        yield json.dumps(document, separators=(",", ":")) + "\n"

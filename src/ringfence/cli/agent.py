@@ -98,10 +98,10 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
 )
 @click.option(
     "--aggregation",
-    type=click.Choice(["verdicts", "none"]),
-    default="verdicts",
+    type=click.Choice(["packets", "connections", "verdicts", "off"]),
+    default="connections",
     show_default=True,
-    help="What is an event: a verdict on a flow, or every packet.",
+    help="What is an event: every packet; new connections, denials, TCP flags and ends; judgements alone; nothing.",
 )
 @click.option(
     "--map-size",
@@ -113,7 +113,7 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
 )
 @_timeout_options
 @pass_session
-def agent(session: Session, /, *, mechanism: str, aggregation: str, **options: Any) -> None:
+def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
 
     It answers on its socket, which only its owner may open. A later start takes over what this one leaves; with other
@@ -129,7 +129,6 @@ def agent(session: Session, /, *, mechanism: str, aggregation: str, **options: A
             instance=session.instance or DEFAULT_INSTANCE,
             socket=Path(session.socket) if session.socket else None,
             attach_by=None if mechanism == "auto" else mechanism,  # type: ignore[arg-type] # one of the choices
-            every_packet=aggregation == "none",
             knobs={name: seconds for name, seconds in timeouts.items() if seconds is not None},
             policy_cidr_match_mode=options.pop("cidr_match") or "",
             **options,

@@ -53,7 +53,7 @@ class JudgingKernel:
         with ExitStack() as on_failure:
             self._loaded = on_failure.enter_context(load({}, sizes))
             self._ring = on_failure.enter_context(EventRing(self._loaded.maps["events"]))
-            self._loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.NONE
+            self._loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.PACKETS
             self._table = EndpointTable(self._loaded.maps)
             self._committer = Committer(self._loaded.maps)
             self._resources = on_failure.pop_all()

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ringfence.abi import EVENT, CtStatus, Direction, Reason, Verdict
+from ringfence.abi import EVENT, CtStatus, Direction, EventKind, Reason, Verdict
 from ringfence.flow.decode import Events, address_text, flags_text
 from ringfence.flow.flow import End, Flow, FlowRule
+from ringfence.flow.match import MatchType, match_type
 from ringfence.traffic import Protocol as IpProtocol
 from ringfence.traffic import format_protocol, format_traffic
 from ringfence.verdict import RuleText
@@ -37,26 +38,27 @@ class Names(Protocol):
         """The name of the endpoint in a row of the endpoints array."""
 
 
-def flows(events: Events, names: Names, clock_offset_ns: int) -> Iterator[Flow]:
-    """One flow an event. `clock_offset_ns` is the wall clock's lead over CLOCK_MONOTONIC."""
+def flows(events: Events, names: Names) -> Iterator[Flow]:
+    """One flow an event. Times of events are those of the wall clock here, in ns since the epoch: see the reader."""
     # Columns become Python's own values at once: a field of a numpy row costs ten times as much.
     columns = [_values(events, name) for name in _FIELDS]
     for row in zip(*columns, strict=True):
-        yield _flow(dict(zip(_FIELDS, row, strict=True)), names, clock_offset_ns)
+        yield _flow(dict(zip(_FIELDS, row, strict=True)), names)
 
 
 def _values(events: Events, name: str) -> list[Any]:
     column = events[name]
-    if column.ndim == 1:
+    if column.ndim == 1 or column.dtype != np.uint8:
         return list(column.tolist())
     size, data = column.shape[1], column.tobytes()
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def _flow(row: dict[str, Any], names: Names, clock_offset_ns: int) -> Flow:
+def _flow(row: dict[str, Any], names: Names) -> Flow:
     protocol, status = row["protocol"], CtStatus(row["status"])
     return Flow(
-        time=_time(row["time"] + clock_offset_ns),
+        time=_time(row["time"]),
+        kind=EventKind(row["kind"]),
         source=_end(row, "source", names),
         destination=_end(row, "destination", names),
         protocol=format_protocol(protocol),
@@ -67,9 +69,12 @@ def _flow(row: dict[str, Any], names: Names, clock_offset_ns: int) -> Flow:
         status=status,
         egress=_rule(row["egress_rule"], names),
         ingress=_rule(row["ingress_rule"], names),
+        match=_match(row),
         revision=row["revision"],
         ifindex=row["ifindex"],
         length=row["length"],
+        packets=tuple(row["packets"]),
+        bytes=tuple(row["bytes"]),
         tcp_flags=flags_text(row["tcp_flags"]) if protocol == IpProtocol.TCP else "",
     )
 
@@ -90,6 +95,16 @@ def _rule(number: int, names: Names) -> FlowRule | None:
         return None
     rule = names.rule_of(number)
     return FlowRule(rule.policy, rule.text, rule.origin) if rule else FlowRule("", f"rule {number}, forgotten", "")
+
+
+def _match(row: dict[str, Any]) -> MatchType:
+    """Of the direction that denied, or of the one that speaks for an allowance: the peer's before one's own."""
+    denied = row["verdict"] == Verdict.DENY
+    if denied and row["reason"] != Reason.POLICY_DENY_RULE:
+        return MatchType.NONE  # the default deny: no entry of a policy matched
+    if denied:
+        return match_type(row["egress_shape" if row["direction"] == Direction.EGRESS else "ingress_shape"])
+    return match_type(row["ingress_shape"] or row["egress_shape"])
 
 
 def _traffic_text(row: dict[str, Any], protocol: int, status: CtStatus) -> str:

@@ -6,6 +6,7 @@ endpoint name. Several terms for one end are alternatives; the two ends, the typ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
@@ -59,6 +60,12 @@ class EndFilter:
         return np.isin(rows, found)
 
 
+def _texts(value: object, name: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise BadInput(f"the filter {name!r} is a list of texts")
+    return value
+
+
 def _ends(terms: list[str]) -> tuple[EndFilter, ...]:
     return tuple(EndFilter.parse(term) for term in terms)
 
@@ -103,8 +110,24 @@ class FlowFilter:
             raise BadInput(str(error)) from error
         return cls(_VERDICTS[type] if type else None, _ends(source), _ends(destination), traffic)
 
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, object]) -> FlowFilter:
+        """Read a filter from a JSON object: `type`, `from`, `to` (lists) and `port`. Raises `BadInput`."""
+        unknown = sorted(set(fields) - {"type", "from", "to", "port"})
+        if unknown:
+            raise BadInput(f"no filter {unknown[0]!r}; there are: from, port, to, type")
+        kind, port = fields.get("type"), fields.get("port")
+        source, destination = (_texts(fields.get(name, []), name) for name in ("from", "to"))
+        if not isinstance(kind, str | None) or not isinstance(port, str | None):
+            raise BadInput("the filters type and port are texts")
+        return cls.parse(kind, source, destination, port)
+
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
+        return events[self.mask(events, names)]
+
+    def mask(self, events: Events, names: Names) -> Mask:
+        """Which rows were asked for."""
         mask = np.ones(len(events), bool)
         if self.verdict is not None:
             mask &= events["verdict"] == self.verdict
@@ -116,7 +139,7 @@ class FlowFilter:
             mask &= np.logical_or.reduce([term.mask(events, "source", names) for term in self.source])
         if self.destination:
             mask &= np.logical_or.reduce([term.mask(events, "destination", names) for term in self.destination])
-        return events[mask]
+        return mask
 
     @staticmethod
     def _port(events: Events, port: int) -> Mask:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ringfence.abi import CtStatus, Direction, Reason, Verdict
+from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
+from ringfence.flow.match import MatchType
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class FlowRule:
-    """What a rule number stands for to people. `policy` is empty for the defaults; `origin` is file:line or empty."""
+    """What a rule number stands for to people. `policy` is the uid (kind/namespace/name), empty for the defaults;
+    `origin` is file:line or empty.
+    """
 
     policy: str
     text: str
@@ -32,10 +35,12 @@ class FlowRule:
 class Flow:
     """One verdict. `traffic` is the port as people write it, 8080/TCP; a rule is None where nothing was judged.
 
-    `length` is in bytes from the IP header on.
+    `length` is in bytes from the IP header on. `packets` and `bytes`: of a close the totals of the connection, as
+    opened and replies; of a denial how many packets it stands for, those held back before it with it; else this one.
     """
 
     time: datetime
+    kind: EventKind
     source: End
     destination: End
     protocol: str
@@ -46,9 +51,12 @@ class Flow:
     status: CtStatus
     egress: FlowRule | None
     ingress: FlowRule | None
+    match: MatchType
     revision: int
     ifindex: int
     length: int
+    packets: tuple[int, int]
+    bytes: tuple[int, int]
     tcp_flags: str
 
     @property

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ringfence.abi import Reason
+from ringfence.flow.digest import Digest
 from ringfence.flow.flow import End, Flow, FlowRule
 
 _RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -15,6 +16,7 @@ def to_dict(flow: Flow) -> dict[str, Any]:
     """A flow as the API's event stream writes it."""
     return {
         "time": time_text(flow),
+        "kind": flow.kind.name.lower(),
         "source": _end(flow.source),
         "destination": _end(flow.destination),
         "protocol": flow.protocol,
@@ -24,11 +26,29 @@ def to_dict(flow: Flow) -> dict[str, Any]:
         "reason": reason_text(flow.reason),
         "rule": _rule(flow.rule),
         "rules": {"egress": _rule(flow.egress), "ingress": _rule(flow.ingress)},
+        "match": flow.match.text,
         "revision": flow.revision,
         "ifindex": flow.ifindex,
         "length": flow.length,
+        "packets": list(flow.packets),
+        "bytes": list(flow.bytes),
         "tcp_flags": flow.tcp_flags,
         "status": flow.status.name.lower(),
+    }
+
+
+def digest_fields(found: Digest) -> dict[str, Any]:
+    """A digest as the API's digest stream writes it, without what only the agent knows."""
+    return {
+        "events": found.events,
+        "allowed": found.allowed,
+        "denied": found.denied,
+        "edges": [
+            {"flow": to_dict(edge.flow), "events": edge.events, "packets": edge.packets, "bytes": edge.bytes}
+            for edge in found.edges
+        ],
+        "edges_left_out": found.edges_left_out,
+        "flows": [to_dict(flow) for flow in found.flows],
     }
 
 

@@ -275,6 +275,8 @@ def _syntax_problem(file: str, text: str, error: yaml.YAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         found = " ".join(filter(None, (error.problem, error.context)))
+        if "nesting depth" in found:  # libyaml's own bound, met while it looks ahead in a long line
+            return Problem(file, line, column, f"nesting deeper than {MAX_DEPTH}", "a manifest")
         return Problem(file, line, column, f"broken YAML ({found})", "YAML")
     before = text[: getattr(error, "position", 0)]
     column = len(before) - before.rfind("\n")

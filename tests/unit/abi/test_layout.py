@@ -117,9 +117,9 @@ def test_digest_does_not_depend_on_map_sizes(compile_c: Compile) -> None:
     assert len(digests) == 1
 
 
-def test_event_is_88_bytes_with_ports_in_wire_order() -> None:
-    """The generated event dtype has the design's size and big-endian ports."""
-    assert abi.EVENT.itemsize == 88
+def test_event_fills_two_cache_lines_with_its_header() -> None:
+    """The generated event dtype has the size that ADR 0013 gives it, and big-endian ports."""
+    assert abi.EVENT.itemsize == 120
     assert np.dtype(">u2") == abi.EVENT["source_port"]
 
 

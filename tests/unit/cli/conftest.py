@@ -17,6 +17,7 @@ from ringfence.api.server import create_app
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
 from ringfence.flow.filter import FlowFilter
+from ringfence.flow.query import FlowQuery
 
 Run = Callable[..., Result]
 
@@ -43,7 +44,21 @@ class Answers:
             "policies": 1,
             "identities": 2,
             "uptime_seconds": 61.5,
-            "events": {"seen": 10, "lost": 1},
+            "events": {
+                "seen": 10,
+                "lost": 1,
+                "held_back": 4,
+                "losses": {"ring": 1, "decode": 0, "subscriber": 2, "store": 0},
+            },
+            "recording": {
+                "state": "off",
+                "reason": "not asked for",
+                "directory": "",
+                "segments": 0,
+                "bytes": 0,
+                "flows": 0,
+                "oldest": None,
+            },
             "counters": {"allowed": 8, "denied": 3},
             "attach": [
                 {
@@ -254,6 +269,41 @@ class Answers:
             "rows": [{"key": {"subject": 67890, "subject_labels": BACKEND, "port": 8080}, "value": 3}],
         }
 
+    async def rules(self) -> list[shapes.RuleShape]:
+        return [
+            {
+                "policy": RULE["policy"],
+                "index": 0,
+                "direction": "ingress",
+                "tier": "normal",
+                "verdict": "allow",
+                "origin": RULE["origin"],
+                "text": RULE["text"],
+                "entries": 2,
+                "packets": 11,
+                "bytes": 900,
+            }
+        ]
+
+    async def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+        self.changes.append(("digests", (wanted, seconds)))
+        yield {
+            "time": "2026-01-02T03:04:05.000006Z",
+            "seconds": seconds,
+            "revision": 7,
+            "events": 3,
+            "allowed": 2,
+            "denied": 1,
+            "edges": [
+                {"flow": flow("allow"), "events": 2, "packets": 0, "bytes": 0},
+                {"flow": flow("deny"), "events": 1, "packets": 5, "bytes": 300},
+            ],
+            "edges_left_out": 0,
+            "flows": [flow("allow"), flow("deny")],
+            "lost": 0,
+            "losses": {"ring": 1, "decode": 0, "subscriber": 2, "store": 0},
+        }
+
     async def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         self.changes.append(("subscribe", wanted))
         for document in (flow("allow"), flow("deny"), {"lost": 4}):
@@ -264,6 +314,7 @@ def flow(verdict: str) -> shapes.FlowShape:
     """A flow as the agent streams it."""
     return {
         "time": "2026-01-02T03:04:05.000006Z",
+        "kind": "verdict",
         "source": {"identity": 12345, "labels": FRONTEND, "address": "10.0.0.2", "port": 40000, "endpoint": "frontend"},
         "destination": {
             "identity": 67890,
@@ -279,9 +330,12 @@ def flow(verdict: str) -> shapes.FlowShape:
         "reason": "forwarded" if verdict == "allow" else "policy denied",
         "rule": RULE,
         "rules": {"egress": None, "ingress": RULE},
+        "match": "L3-L4",
         "revision": 7,
         "ifindex": 4,
         "length": 60,
+        "packets": [1, 0],
+        "bytes": [60, 0],
         "tcp_flags": "SYN",
         "status": "new",
     }

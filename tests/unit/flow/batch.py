@@ -84,4 +84,4 @@ DENIED: dict[str, Any] = {
 
 def flow_of(events: Events) -> Any:
     """The one flow of a batch of one."""
-    return next(flows(events, Names(), clock_offset_ns=0))
+    return next(flows(events, Names()))

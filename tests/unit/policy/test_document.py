@@ -70,7 +70,7 @@ def test_documents_are_counted_and_keep_their_text() -> None:
         ("a: *b", "f:1:4: alias *b"),
         ("<<: 3", "f:1:5: a merge of what is no mapping"),
         ("a: \x07", "f:1:4: a character that YAML does not allow"),
-        ("[" * 50_000, f"f:1:{MAX_DEPTH + 1}: nesting deeper than {MAX_DEPTH}"),
+        ("[\n" * 50_000, f"f:{MAX_DEPTH + 1}:1: nesting deeper than {MAX_DEPTH}"),
     ],
 )
 def test_faults_have_a_place(text: str, problem: str) -> None:
@@ -78,6 +78,12 @@ def test_faults_have_a_place(text: str, problem: str) -> None:
     _, problems = read(text)
     assert len(problems) == 1
     assert str(problems[0]).startswith(problem)
+
+
+def test_nesting_in_one_line_is_bounded_too() -> None:
+    """Where libyaml meets its own bound first, looking ahead in a line, the problem is told in the same words."""
+    _, problems = read("[" * 50_000)
+    assert [problem.found for problem in problems] == [f"nesting deeper than {MAX_DEPTH}"]
 
 
 def test_a_bomb_of_aliases_is_refused_at_once() -> None:

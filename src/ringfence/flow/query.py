@@ -1,0 +1,54 @@
+"""A query: which events somebody asked for, as a list of filters of which any may agree and one of which none may.
+
+Over the API a filter is a JSON object with the fields of `FlowFilter.from_fields`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ringfence.errors import BadInput
+from ringfence.flow.decode import Events
+from ringfence.flow.enrich import Names
+from ringfence.flow.filter import FlowFilter, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class FlowQuery:
+    """Events that any of `allow` agrees with (all, if there is none) and none of `deny`."""
+
+    allow: tuple[FlowFilter, ...] = ()
+    deny: tuple[FlowFilter, ...] = ()
+
+    @classmethod
+    def parse(cls, allow: Sequence[str], deny: Sequence[str]) -> FlowQuery:
+        """Read filters as JSON texts. Raises `BadInput` for what is no filter."""
+        return cls(tuple(map(_filter, allow)), tuple(map(_filter, deny)))
+
+    def mask(self, events: Events, names: Names) -> Mask:
+        """Which rows were asked for."""
+        mask = np.ones(len(events), bool)
+        if self.allow:
+            mask &= np.logical_or.reduce([each.mask(events, names) for each in self.allow])
+        for each in self.deny:
+            mask &= ~each.mask(events, names)
+        return mask
+
+    def select(self, events: Events, names: Names) -> Events:
+        """The rows that were asked for, in order."""
+        return events[self.mask(events, names)] if self.allow or self.deny else events
+
+
+def _filter(text: str) -> FlowFilter:
+    try:
+        fields: Any = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"a filter that is no JSON: {text!r}") from error
+    if not isinstance(fields, dict):
+        raise BadInput(f"a filter is a JSON object, not {text!r}")
+    return FlowFilter.from_fields(fields)
