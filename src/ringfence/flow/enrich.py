@@ -76,6 +76,7 @@ def _flow(row: dict[str, Any], names: Names) -> Flow:
         packets=tuple(row["packets"]),
         bytes=tuple(row["bytes"]),
         tcp_flags=flags_text(row["tcp_flags"]) if protocol == IpProtocol.TCP else "",
+        icmp_type=row["icmp_type"],
     )
 
 
@@ -87,6 +88,7 @@ def _end(row: dict[str, Any], side: str, names: Names) -> End:
         address=address_text(row[side], row["family"]),
         port=row[f"{side}_port"] if row["protocol"] not in _TYPED else 0,
         endpoint=names.endpoint_of(endpoint) if endpoint else None,
+        row=endpoint,
     )
 
 

@@ -11,13 +11,16 @@ from ringfence.flow.match import MatchType
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a flow. `port` is 0 where the protocol has none; `endpoint` None for one that is not on this host."""
+    """One end of a flow. `port` is 0 where the protocol has none; `endpoint` None for one that is not on this host,
+    `row` its row among the endpoints of this host, or 0.
+    """
 
     identity: int
     labels: tuple[str, ...]
     address: str
     port: int
     endpoint: str | None
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Flow:
     packets: tuple[int, int]
     bytes: tuple[int, int]
     tcp_flags: str
+    icmp_type: int = 0
 
     @property
     def rule(self) -> FlowRule | None:

@@ -1,0 +1,220 @@
+"""Hubble's view of a flow: its field names and enum names (Cilium's api/v1/flow/flow.proto) as plain values.
+
+The one definition of what is filled: the JSON of `observe -o json` and the messages of the gRPC API are made of it. A
+field that says nothing is left out. Of one event that judged both directions Hubble would have two; here it has the
+deciding policies of both.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
+from ringfence.flow.flow import End, Flow, FlowRule
+from ringfence.flow.format import reason_text, time_text
+from ringfence.labels import NAMESPACE_KEY
+from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES
+
+CLUSTER: Final = "default"
+#: Where the deciding line stands, among the labels of a deciding policy.
+ORIGIN_LABEL: Final = "ringfence.io/origin"
+
+#: Hubble's names of the reasons that we share with Cilium, by number; our own, from 224 on, have none.
+DROP_REASONS: Final = {
+    Reason.INVALID_SOURCE: "INVALID_SOURCE_IP",
+    Reason.POLICY_DENIED: "POLICY_DENIED",
+    Reason.INVALID_PACKET: "INVALID_PACKET_DROPPED",
+    Reason.UNSUPPORTED_L3: "UNSUPPORTED_L3_PROTOCOL",
+    Reason.CT_INSERT_FAILED: "CT_MAP_INSERTION_FAILED",
+    Reason.INVALID_EXTENSION_HEADER: "INVALID_IPV6_EXTENSION_HEADER",
+    Reason.FRAGMENT_WITHOUT_FIRST: "FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND",
+    Reason.FORBIDDEN_ICMPV6: "FORBIDDEN_ICMPV6_MESSAGE",
+    Reason.POLICY_DENY_RULE: "POLICY_DENY",
+    Reason.VLAN: "VLAN_FILTERED",
+}
+UNKNOWN_REASON: Final = "DROP_REASON_UNKNOWN"
+_BY_POLICY = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
+_NAMESPACE_LABEL = f"k8s:{NAMESPACE_KEY}="
+_PORTS = ("TCP", "UDP", "SCTP")
+_ICMP = {"ICMP": ("ICMPv4", ICMP_TYPES), "ICMPv6": ("ICMPv6", ICMPV6_TYPES)}
+
+
+class MessageType(IntEnum):
+    """What Cilium's event was that a flow is made of (pkg/monitor/api)."""
+
+    DROP = 1
+    TRACE = 4
+    POLICY_VERDICT = 5
+
+
+class TracePoint(IntEnum):
+    """Where an allowed packet was seen: the subtype of a trace (pkg/monitor/api), named as in the enum of the API."""
+
+    TO_ENDPOINT = 0
+    TO_STACK = 3
+
+
+def message_type(flow: Flow) -> MessageType:
+    """A verdict of policies, a drop for another reason, or one more packet of an allowed connection."""
+    if flow.verdict is Verdict.DENY:
+        return MessageType.POLICY_VERDICT if flow.reason in _BY_POLICY else MessageType.DROP
+    judged = flow.kind is EventKind.VERDICT and flow.rule is not None
+    return MessageType.POLICY_VERDICT if judged else MessageType.TRACE
+
+
+def trace_point(flow: Flow) -> TracePoint:
+    """To an endpoint of this host, or to the node's stack on its way elsewhere."""
+    return TracePoint.TO_ENDPOINT if flow.destination.row else TracePoint.TO_STACK
+
+
+def flow_fields(flow: Flow, node: str) -> dict[str, Any]:
+    """The fields of Hubble's Flow: `time` a datetime, enums by name, messages as dicts, `is_reply` a bool."""
+    return {
+        "time": flow.time,
+        "uuid": flow_uuid(flow),
+        "verdict": "DROPPED" if flow.verdict is Verdict.DENY else "FORWARDED",
+        **_drop(flow),
+        "IP": _ip(flow),
+        **_layer4(flow),
+        "source": _endpoint(flow.source),
+        "destination": _endpoint(flow.destination),
+        "Type": "L3_L4",
+        "node_name": node,
+        **_event(flow),
+        "traffic_direction": flow.direction.name,
+        **_reply(flow),
+        **({"interface": {"index": flow.ifindex}} if flow.ifindex else {}),
+        **_policies(flow),
+        "Summary": summary(flow),
+    }
+
+
+def flow_document(flow: Flow, node: str) -> dict[str, Any]:
+    """What `hubble observe -o json` writes for a flow: times and 64-bit numbers are texts there."""
+    time = time_text(flow)
+    fields = flow_fields(flow, node) | {"time": time}
+    for name in ("ingress_allowed_by", "egress_allowed_by", "ingress_denied_by", "egress_denied_by"):
+        for policy in fields.get(name, ()):
+            policy["revision"] = str(policy["revision"])
+    return {"flow": fields, "node_name": node, "time": time}
+
+
+def flow_uuid(flow: Flow) -> str:
+    """The same for the same event whenever it is asked for, by what tells it from all others."""
+    ends = [(end.address, end.port, end.row) for end in (flow.source, flow.destination)]
+    event = (_microseconds(flow.time), ends, flow.protocol, flow.kind, flow.direction, flow.ifindex, flow.length)
+    text = blake2b(repr((*event, flow.tcp_flags, flow.icmp_type)).encode(), digest_size=16).hexdigest()
+    # A version 8 UUID (RFC 9562): the bits are of our own making.
+    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+def summary(flow: Flow) -> str:
+    """The last column of Hubble's output: TCP flags or ICMP type, and what no other field has a place for."""
+    told = [_protocol_summary(flow)]
+    if flow.verdict is Verdict.DENY and flow.reason not in DROP_REASONS:
+        told.append(reason_text(flow.reason))
+    if flow.verdict is Verdict.DENY and flow.packets[0] > 1:
+        told.append(f"stands for {flow.packets[0]} packets, {flow.bytes[0]} bytes")
+    if flow.kind is EventKind.CLOSE:
+        totals = [f"{packets} packets, {size} bytes" for packets, size in zip(flow.packets, flow.bytes, strict=True)]
+        told.append(f"closed: {totals[0]} as opened; {totals[1]} back")
+    return "; ".join(told)
+
+
+def _microseconds(time: datetime) -> str:
+    return f"{int(time.timestamp())}.{time.microsecond}"
+
+
+def _drop(flow: Flow) -> dict[str, Any]:
+    if flow.verdict is not Verdict.DENY:
+        return {}
+    return {"drop_reason": int(flow.reason), "drop_reason_desc": DROP_REASONS.get(flow.reason, UNKNOWN_REASON)}
+
+
+def _ip(flow: Flow) -> dict[str, Any]:
+    version = "IPv6" if ":" in flow.source.address else "IPv4"
+    return {"source": flow.source.address, "destination": flow.destination.address, "ipVersion": version}
+
+
+def _layer4(flow: Flow) -> dict[str, Any]:
+    if flow.protocol in _ICMP:
+        return {"l4": {_ICMP[flow.protocol][0]: {"type": flow.icmp_type}}}
+    if flow.protocol not in _PORTS:
+        return {}
+    fields: dict[str, Any] = {"source_port": flow.source.port, "destination_port": flow.destination.port}
+    if flow.protocol == "TCP":
+        fields["flags"] = {flag: True for flag in flow.tcp_flags.split(",") if flag}
+    return {"l4": {flow.protocol: fields}}
+
+
+def _endpoint(end: End) -> dict[str, Any]:
+    fields: dict[str, Any] = {"identity": end.identity, "cluster_name": CLUSTER, "labels": list(end.labels)}
+    if end.row:
+        fields["ID"] = end.row
+    namespace, pod = _pod(end.endpoint or "", end.labels)
+    return fields | {name: text for name, text in (("namespace", namespace), ("pod_name", pod)) if text}
+
+
+@lru_cache(maxsize=4096)
+def _pod(endpoint: str, labels: tuple[str, ...]) -> tuple[str, str]:
+    """Namespace and name: of an endpoint called namespace/pod, else what its labels say and its bare name."""
+    namespace, slash, name = endpoint.partition("/")
+    if slash:
+        return namespace, name
+    found = (label.removeprefix(_NAMESPACE_LABEL) for label in labels if label.startswith(_NAMESPACE_LABEL))
+    return next(found, ""), endpoint
+
+
+def _event(flow: Flow) -> dict[str, Any]:
+    kind = message_type(flow)
+    if kind is MessageType.DROP:
+        return {"event_type": {"type": int(kind), "sub_type": int(flow.reason)}}
+    if kind is MessageType.POLICY_VERDICT:
+        return {"event_type": {"type": int(kind)}, "policy_match_type": int(flow.match)}
+    point = trace_point(flow)
+    return {"event_type": {"type": int(kind), "sub_type": int(point)}, "trace_observation_point": point.name}
+
+
+def _reply(flow: Flow) -> dict[str, bool]:
+    """Unknown of an ICMP error and of what was dropped before its connection was looked up."""
+    unknown = flow.status is CtStatus.RELATED or message_type(flow) is MessageType.DROP
+    return {} if unknown else {"is_reply": flow.status is CtStatus.REPLY}
+
+
+def _policies(flow: Flow) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    log = []
+    for side, rule in ((Direction.EGRESS, flow.egress), (Direction.INGRESS, flow.ingress)):
+        if rule is None:
+            continue
+        denied = flow.verdict is Verdict.DENY and side is flow.direction
+        log.append(rule.text)
+        if rule.policy:
+            fields[f"{side.name.lower()}_{'denied' if denied else 'allowed'}_by"] = [_policy(rule, flow.revision)]
+    return fields | ({"policy_log": list(dict.fromkeys(log))} if log else {})
+
+
+def _policy(rule: FlowRule, revision: int) -> dict[str, Any]:
+    kind, namespace, name = rule.policy.split("/", 2) if "/" in rule.policy else ("", "", rule.policy)
+    fields = {"name": name, "namespace": namespace, "revision": revision, "kind": kind}
+    if rule.origin:
+        fields["labels"] = [f"{ORIGIN_LABEL}={rule.origin}"]
+    return {field: value for field, value in fields.items() if value != ""}
+
+
+def _protocol_summary(flow: Flow) -> str:
+    if flow.protocol == "TCP":
+        return f"TCP Flags: {flow.tcp_flags.replace(',', ', ')}"
+    if flow.protocol not in _ICMP:
+        return flow.protocol
+    name, types = _ICMP[flow.protocol]
+    return f"{name} {_type_name(flow.icmp_type, types)}"
+
+
+def _type_name(number: int, types: dict[str, int]) -> str:
+    """Cilium's CamelCase name of an ICMP type, or its number."""
+    return next((name for name in reversed(types) if types[name] == number and " " not in name), str(number))
