@@ -178,7 +178,12 @@ def test_an_entry_set_by_hand_is_a_policy_with_a_bare_name() -> None:
 def test_the_uuid_is_the_same_for_the_same_event_and_another_for_another() -> None:
     """So that one that reads past flows and follows can tell which it has."""
     again = {flow_uuid(flow(time=1_700_000_000_000_001_000)) for _ in range(2)}
-    others = [{"source_port": 1}, {"kind": EventKind.CLOSE}, {"tcp_flags": 16}, {"direction": Direction.INGRESS}]
+    others: list[dict[str, Any]] = [
+        {"source_port": 1},
+        {"kind": EventKind.CLOSE},
+        {"tcp_flags": 16},
+        {"direction": Direction.INGRESS},
+    ]
     told = again | {flow_uuid(flow(time=1_700_000_000_000_001_000, **other)) for other in others}
     assert 1 == len(again)
     assert 1 + len(others) == len(told)
