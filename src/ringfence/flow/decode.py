@@ -14,7 +14,7 @@ import numpy.typing as npt
 Events = npt.NDArray[np.void]
 
 _IPV4_AT = 12  # an IPv4 address stands in the last four bytes of its mapped form
-_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
+FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 
 
 @lru_cache(maxsize=8192)
@@ -26,4 +26,4 @@ def address_text(raw: bytes, family: int) -> str:
 @lru_cache(maxsize=256)
 def flags_text(flags: int) -> str:
     """TCP flags as tcpdump's names joined by commas, lowest bit first; SYN before ACK."""
-    return ",".join(name for bit, name in enumerate(_FLAGS) if flags >> bit & 1)
+    return ",".join(name for bit, name in enumerate(FLAGS) if flags >> bit & 1)

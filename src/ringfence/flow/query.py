@@ -6,16 +6,17 @@ Over the API a filter is a JSON object with the fields of `FlowFilter.from_field
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ringfence.errors import BadInput
+from ringfence.flow.columns import Mask
 from ringfence.flow.decode import Events
 from ringfence.flow.enrich import Names
-from ringfence.flow.filter import FlowFilter, Mask
+from ringfence.flow.filter import FlowFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,12 @@ class FlowQuery:
     @classmethod
     def parse(cls, allow: Sequence[str], deny: Sequence[str]) -> FlowQuery:
         """Read filters as JSON texts. Raises `BadInput` for what is no filter."""
-        return cls(tuple(map(_filter, allow)), tuple(map(_filter, deny)))
+        return cls.from_fields(map(_fields, allow), map(_fields, deny))
+
+    @classmethod
+    def from_fields(cls, allow: Iterable[Mapping[str, object]], deny: Iterable[Mapping[str, object]] = ()) -> FlowQuery:
+        """Filters by their fields. Raises `BadInput` for what is no filter."""
+        return cls(tuple(map(FlowFilter.from_fields, allow)), tuple(map(FlowFilter.from_fields, deny)))
 
     def mask(self, events: Events, names: Names) -> Mask:
         """Which rows were asked for."""
@@ -44,11 +50,11 @@ class FlowQuery:
         return events[self.mask(events, names)] if self.allow or self.deny else events
 
 
-def _filter(text: str) -> FlowFilter:
+def _fields(text: str) -> dict[str, object]:
     try:
         fields: Any = json.loads(text)
     except ValueError as error:
         raise BadInput(f"a filter that is no JSON: {text!r}") from error
     if not isinstance(fields, dict):
         raise BadInput(f"a filter is a JSON object, not {text!r}")
-    return FlowFilter.from_fields(fields)
+    return fields
