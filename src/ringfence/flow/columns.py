@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ringfence.flow.decode import Events
+from ringfence.flow.enrich import Names
+
 Mask = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any]
 _MAPPED_BITS = 96
 
 
-def nowhere(length: int) -> Mask:
-    """No row of so many."""
-    return np.zeros(length, bool)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events with the names of their numbers. The distinct numbers of a column are found once, whoever asks."""
+
+    events: Events
+    names: Names
+    _distinct: dict[str, tuple[list[int], npt.NDArray[np.intp]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __getitem__(self, column: str) -> Column:
+        return self.events[column]
+
+    def where(self, column: str, meant: Callable[[int], bool]) -> Mask:
+        """Rows whose number in a column is meant."""
+        found = self._distinct.get(column)
+        if found is None:
+            numbers, place = np.unique(self.events[column], return_inverse=True)
+            found = self._distinct[column] = numbers.tolist(), place
+        return np.fromiter(map(meant, found[0]), bool, len(found[0]))[found[1]]
+
+    def nowhere(self) -> Mask:
+        """No row."""
+        return np.zeros(len(self.events), bool)
 
 
 def is_in(column: Column, numbers: Collection[int]) -> Mask:
@@ -24,18 +50,6 @@ def is_in(column: Column, numbers: Collection[int]) -> Mask:
     if len(numbers) == 1:
         return np.asarray(column == next(iter(numbers)))
     return np.isin(column, list(numbers))
-
-
-def where(column: Column, meant: Callable[[int], bool]) -> Mask:
-    """Rows whose number is meant."""
-    numbers, place = np.unique(column, return_inverse=True)
-    return np.fromiter(map(meant, numbers.tolist()), bool, len(numbers))[place]
-
-
-def where_pair(first: Column, second: Column, meant: Callable[[int, int], bool]) -> Mask:
-    """Rows whose two numbers, of 32 bits each, are meant together."""
-    pairs = first.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64)
-    return where(pairs, lambda pair: meant(pair >> 32, pair & 0xFFFFFFFF))
 
 
 def in_network(addresses: Column, network: IPv4Network | IPv6Network) -> Mask:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal, Protocol
 
 import numpy as np
 
 from ringfence.errors import BadInput
-from ringfence.flow.columns import Mask, in_network, is_in, where, where_pair
-from ringfence.flow.decode import Events
-from ringfence.flow.enrich import Names
+from ringfence.flow.columns import Batch, Mask, in_network, is_in
 from ringfence.flow.label_terms import parse_selector, selects
 from ringfence.flow.pods import pod_of
 from ringfence.identity.reserved import Reserved
@@ -30,7 +27,7 @@ _LAST_IDENTITY: Final = 0xFFFFFFFF
 class EndTerm(Protocol):
     """What an end is asked for by."""
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:
+    def mask(self, batch: Batch, side: Side) -> Mask:
         """Which rows have an end that this term means."""
 
 
@@ -48,8 +45,8 @@ class Address:
         except ValueError as error:
             raise BadInput(f"{text!r} is no address: write 10.0.0.1, 10.0.0.0/8 or fd00::/16") from error
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:  # noqa: ARG002 - addresses need no names
-        return np.asarray(in_network(events[side], self.network) & (events["family"] == self.network.version))
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        return np.asarray(in_network(batch[side], self.network) & (batch["family"] == self.network.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,8 @@ class Identity:
             return cls(int(text))
         raise BadInput(f"{text!r} is no identity: write its number, or one of {', '.join(reserved)}")
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
-        return is_in(events[f"{side}_identity"], (self.number,))
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        return is_in(batch[f"{side}_identity"], (self.number,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,8 @@ class Labelled:
         """Read a label selector."""
         return cls(parse_selector(text))
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:
-        return where(events[f"{side}_identity"], lambda number: selects(self.selector, names.labels_of(number)))
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        return batch.where(f"{side}_identity", lambda number: selects(self.selector, batch.names.labels_of(number)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +91,8 @@ class EndpointName:
 
     name: str
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:
-        return where(events[f"{side}_endpoint"], lambda row: bool(row) and names.endpoint_of(row) == self.name)
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        return batch.where(f"{side}_endpoint", lambda row: bool(row) and batch.names.endpoint_of(row) == self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +121,25 @@ class Pod:
             raise BadInput(f"{namespace!r} is no namespace")
         return cls(namespace)
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:
-        return where_pair(events[f"{side}_endpoint"], events[f"{side}_identity"], partial(self._means, names))
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        rows = f"{side}_endpoint"
+        found = batch.where(rows, lambda row: "/" in self._name(batch, row) and self._means(self._name(batch, row)))
+        # Of other names, and of whoever is not on this host, the labels say the namespace.
+        bare = batch.where(
+            rows, lambda row: "/" not in (name := self._name(batch, row)) and name.startswith(self.prefix)
+        )
+        return found | (bare & batch.where(f"{side}_identity", lambda number: self._in_namespace(batch, number)))
 
-    def _means(self, names: Names, row: int, identity: int) -> bool:
-        namespace, pod = pod_of(names.endpoint_of(row) if row else None, names.labels_of(identity))
+    @staticmethod
+    def _name(batch: Batch, row: int) -> str:
+        return (row and batch.names.endpoint_of(row)) or ""
+
+    def _means(self, name: str) -> bool:
+        namespace, pod = pod_of(name, ())
         return self.namespace in ("", namespace) and pod.startswith(self.prefix)
+
+    def _in_namespace(self, batch: Batch, identity: int) -> bool:
+        return self.namespace in ("", pod_of(None, batch.names.labels_of(identity))[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +160,12 @@ class Port:
             raise BadInput(f"{error}, or 8080 for whatever protocol") from error
         return cls(pattern.port, pattern.protocol)
 
-    def mask(self, events: Events, side: Side, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
-        mask = is_in(events["protocol"], WITH_PORTS if self.protocol is None else (self.protocol,))
+    def mask(self, batch: Batch, side: Side) -> Mask:
+        mask = is_in(batch["protocol"], WITH_PORTS if self.protocol is None else (self.protocol,))
         if self.number is None:
             return mask
         column = "icmp_type" if self.protocol in _TYPED else f"{side}_port"
-        return np.asarray(mask & (events[column] == self.number))
+        return np.asarray(mask & (batch[column] == self.number))
 
 
 def parse_peer(text: str) -> EndTerm:

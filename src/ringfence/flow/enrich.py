@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ringfence.abi import EVENT, CtStatus, Direction, EventKind, Reason, Verdict
 from ringfence.flow.decode import Events, address_text, flags_text
@@ -120,8 +119,3 @@ def _traffic_text(row: dict[str, Any], protocol: int, status: CtStatus) -> str:
 def _time(ns: int) -> datetime:
     seconds, rest = divmod(ns, 1_000_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // _NS_PER_MICROSECOND)
-
-
-def labels_by_number(numbers: npt.NDArray[Any], names: Names) -> dict[int, tuple[str, ...]]:
-    """The labels of every distinct identity in a column: what a label filter looks at, once a batch."""
-    return {int(number): names.labels_of(int(number)) for number in np.unique(numbers)}

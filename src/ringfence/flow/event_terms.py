@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from ringfence.abi import CtStatus, Direction, EventKind, Verdict
+from ringfence.abi import Direction, EventKind, Verdict
 from ringfence.errors import BadInput
-from ringfence.flow.columns import Mask, is_in, nowhere, where
-from ringfence.flow.decode import FLAGS, Events
-from ringfence.flow.enrich import Names
-from ringfence.flow.hubble_words import DROP_REASONS, OTHER_TYPES, VERDICTS, EventType, is_type
+from ringfence.flow.columns import Batch, Mask, is_in
+from ringfence.flow.decode import FLAGS
+from ringfence.flow.hubble import MessageType, TracePoint
+from ringfence.flow.hubble_columns import IS_TYPE, OTHER_TYPES, REASONS, VERDICTS, has_sub_type, is_reply, type_text
 from ringfence.policy.repository import is_called
 from ringfence.traffic import Protocol as IpProtocol
 from ringfence.verdict import RuleText
@@ -25,7 +25,7 @@ _MOST_PROTOCOL: Final = 255
 class EventTerm(Protocol):
     """What a flow is asked for by."""
 
-    def mask(self, events: Events, names: Names) -> Mask:
+    def mask(self, batch: Batch) -> Mask:
         """Which rows this term means."""
 
 
@@ -36,22 +36,22 @@ class In:
     column: str
     numbers: tuple[int, ...]
 
-    def mask(self, events: Events, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
-        return is_in(events[self.column], self.numbers) if self.numbers else nowhere(len(events))
+    def mask(self, batch: Batch) -> Mask:
+        return is_in(batch[self.column], self.numbers) if self.numbers else batch.nowhere()
 
 
 @dataclass(frozen=True, slots=True)
 class OfType:
-    """Events of a type, of a drop with a reason too. None is a type that there are no events of."""
+    """Events of a type of Hubble's, and of a sub-type. None is a type that there are no events of."""
 
-    type: EventType | None
-    reason: int | None = None
+    type: MessageType | None
+    sub_type: int | None = None
 
-    def mask(self, events: Events, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
+    def mask(self, batch: Batch) -> Mask:
         if self.type is None:
-            return nowhere(len(events))
-        mask = is_type(events, self.type)
-        return mask if self.reason is None else np.asarray(mask & (events["reason"] == self.reason))
+            return batch.nowhere()
+        mask = IS_TYPE[self.type](batch.events)
+        return mask if self.sub_type is None else mask & has_sub_type(batch.events, self.type, self.sub_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +60,19 @@ class WithFlags:
 
     flags: int
 
-    def mask(self, events: Events, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
-        found = (events["tcp_flags"] & self.flags) == self.flags
-        return np.asarray(found & (events["protocol"] == IpProtocol.TCP))
+    def mask(self, batch: Batch) -> Mask:
+        found = (batch["tcp_flags"] & self.flags) == self.flags
+        return np.asarray(found & (batch["protocol"] == IpProtocol.TCP))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Packets of the answering side, or of the other."""
+    """Packets of the side that answers, or of the side that opened."""
 
     wanted: bool
 
-    def mask(self, events: Events, names: Names) -> Mask:  # noqa: ARG002 - numbers need no names
-        return np.asarray((events["status"] == CtStatus.REPLY) == self.wanted)
+    def mask(self, batch: Batch) -> Mask:
+        return is_reply(batch.events, wanted=self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,11 @@ class DecidedBy:
     name: str
     places: bool = True
 
-    def mask(self, events: Events, names: Names) -> Mask:
-        egress, ingress = (where(events[f"{side}_rule"], lambda n: self._means(names.rule_of(n))) for side in _SIDES)
-        denied, at_egress = events["verdict"] == Verdict.DENY, events["direction"] == Direction.EGRESS
+    def mask(self, batch: Batch) -> Mask:
+        egress, ingress = (
+            batch.where(f"{side}_rule", lambda n: self._means(batch.names.rule_of(n))) for side in _SIDES
+        )
+        denied, at_egress = batch["verdict"] == Verdict.DENY, batch["direction"] == Direction.EGRESS
         return np.asarray((egress & (~denied | at_egress)) | (ingress & (~denied | ~at_egress)))
 
     def _means(self, rule: RuleText | None) -> bool:
@@ -127,10 +129,10 @@ def _verdict(value: object) -> EventTerm:
 
 def _reason_number(value: object) -> int:
     asked = str(value).strip().upper().replace(" ", "_").replace("-", "_")
-    for reason, name in DROP_REASONS.items():
+    for reason, name in REASONS.items():
         if asked in (name, reason.name, str(int(reason))):
             return reason
-    raise _no_such("drop reason", value, DROP_REASONS.values())
+    raise _no_such("drop reason", value, REASONS.values())
 
 
 def _drop_reason(value: object) -> EventTerm:
@@ -150,16 +152,23 @@ def _event_type(value: object) -> EventTerm:
 
 
 def _of_type(name: object, sub_type: object) -> EventTerm:
-    types = {each.text: each for each in EventType}
+    types = {type_text(each): each for each in MessageType}
     wanted = str(name).lower()
     found = next((each for text, each in types.items() if wanted in (text, str(int(each)))), None)
     others = {*OTHER_TYPES, *map(str, OTHER_TYPES.values())}
     if found is None and wanted not in others:
         raise _no_such("event type", name, types)
-    if sub_type is None:
-        return OfType(found)
-    # A drop's is its reason; of the others Hubble's observation points have no counterpart here.
-    return OfType(found, _reason_number(sub_type)) if found is EventType.DROP else OfType(None)
+    return OfType(found, _sub_type(found, sub_type) if found and sub_type is not None else None)
+
+
+def _sub_type(kind: MessageType, value: object) -> int:
+    if kind is MessageType.DROP:
+        return _reason_number(value)
+    points = {each.name.lower().replace("_", "-"): int(each) for each in TracePoint}
+    text = str(value).lower()
+    if text not in points and not text.isdecimal():
+        raise _no_such(f"sub-type of {type_text(kind)}", value, (*points, "or a number"))
+    return points[text] if text in points else int(text)
 
 
 def _tcp_flags(value: object) -> EventTerm:

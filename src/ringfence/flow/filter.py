@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ringfence.errors import BadInput
-from ringfence.flow.columns import Mask
+from ringfence.flow.columns import Batch, Mask
 from ringfence.flow.decode import Events
 from ringfence.flow.ends import END_TERMS, EndTerm, Side, parse_peer
 from ringfence.flow.enrich import Names
@@ -31,8 +31,8 @@ class AtEnd:
     sides: tuple[Side, ...]
     term: EndTerm
 
-    def mask(self, events: Events, names: Names) -> Mask:
-        return _any([self.term.mask(events, side, names) for side in self.sides])
+    def mask(self, batch: Batch) -> Mask:
+        return _any([self.term.mask(batch, side) for side in self.sides])
 
 
 Parse = Callable[[object], EventTerm]
@@ -89,13 +89,13 @@ class FlowFilter:
 
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
-        return events[self.mask(events, names)]
+        return events[self.mask(Batch(events, names))]
 
-    def mask(self, events: Events, names: Names) -> Mask:
+    def mask(self, batch: Batch) -> Mask:
         """Which rows were asked for."""
-        mask = np.ones(len(events), bool)
+        mask = np.ones(len(batch), bool)
         for terms in self.fields:
-            mask &= _any([term.mask(events, names) for term in terms])
+            mask &= _any([term.mask(batch) for term in terms])
         return mask
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
 from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
 from ringfence.flow.flow import End, Flow, FlowRule
 from ringfence.flow.format import reason_text, time_text
-from ringfence.labels import NAMESPACE_KEY
+from ringfence.flow.pods import pod_of
 from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES
 
 CLUSTER: Final = "default"
@@ -38,7 +37,6 @@ DROP_REASONS: Final = {
 }
 UNKNOWN_REASON: Final = "DROP_REASON_UNKNOWN"
 _BY_POLICY = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
-_NAMESPACE_LABEL = f"k8s:{NAMESPACE_KEY}="
 _PORTS = ("TCP", "UDP", "SCTP")
 _ICMP = {"ICMP": ("ICMPv4", ICMP_TYPES), "ICMPv6": ("ICMPv6", ICMPV6_TYPES)}
 
@@ -155,18 +153,8 @@ def _endpoint(end: End) -> dict[str, Any]:
     fields: dict[str, Any] = {"identity": end.identity, "cluster_name": CLUSTER, "labels": list(end.labels)}
     if end.row:
         fields["ID"] = end.row
-    namespace, pod = _pod(end.endpoint or "", end.labels)
+    namespace, pod = pod_of(end.endpoint, end.labels)
     return fields | {name: text for name, text in (("namespace", namespace), ("pod_name", pod)) if text}
-
-
-@lru_cache(maxsize=4096)
-def _pod(endpoint: str, labels: tuple[str, ...]) -> tuple[str, str]:
-    """Namespace and name: of an endpoint called namespace/pod, else what its labels say and its bare name."""
-    namespace, slash, name = endpoint.partition("/")
-    if slash:
-        return namespace, name
-    found = (label.removeprefix(_NAMESPACE_LABEL) for label in labels if label.startswith(_NAMESPACE_LABEL))
-    return next(found, ""), endpoint
 
 
 def _event(flow: Flow) -> dict[str, Any]:

@@ -5,7 +5,7 @@ An endpoint called `namespace/name` is that pod; one of another name is a pod of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from ringfence.labels import NAMESPACE_KEY
@@ -13,7 +13,8 @@ from ringfence.labels import NAMESPACE_KEY
 _NAMESPACE: Final = f"k8s:{NAMESPACE_KEY}="
 
 
-def pod_of(endpoint: str | None, labels: Iterable[str]) -> tuple[str, str]:
+@lru_cache(maxsize=4096)
+def pod_of(endpoint: str | None, labels: tuple[str, ...]) -> tuple[str, str]:
     """Namespace and pod of an end; empty where it has none. An end that is not on this host has no pod."""
     namespace, slash, name = (endpoint or "").partition("/")
     if slash:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ringfence.errors import BadInput
-from ringfence.flow.columns import Mask
+from ringfence.flow.columns import Batch, Mask
 from ringfence.flow.decode import Events
 from ringfence.flow.enrich import Names
 from ringfence.flow.filter import FlowFilter
@@ -36,18 +36,18 @@ class FlowQuery:
         """Filters by their fields. Raises `BadInput` for what is no filter."""
         return cls(tuple(map(FlowFilter.from_fields, allow)), tuple(map(FlowFilter.from_fields, deny)))
 
-    def mask(self, events: Events, names: Names) -> Mask:
+    def mask(self, batch: Batch) -> Mask:
         """Which rows were asked for."""
-        mask = np.ones(len(events), bool)
+        mask = np.ones(len(batch), bool)
         if self.allow:
-            mask &= np.logical_or.reduce([each.mask(events, names) for each in self.allow])
+            mask &= np.logical_or.reduce([each.mask(batch) for each in self.allow])
         for each in self.deny:
-            mask &= ~each.mask(events, names)
+            mask &= ~each.mask(batch)
         return mask
 
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
-        return events[self.mask(events, names)] if self.allow or self.deny else events
+        return events[self.mask(Batch(events, names))] if self.allow or self.deny else events
 
 
 def _fields(text: str) -> dict[str, object]:
