@@ -123,23 +123,24 @@ class Pod:
 
     def mask(self, batch: Batch, side: Side) -> Mask:
         rows = f"{side}_endpoint"
-        found = batch.where(rows, lambda row: "/" in self._name(batch, row) and self._means(self._name(batch, row)))
-        # Of other names, and of whoever is not on this host, the labels say the namespace.
-        bare = batch.where(
-            rows, lambda row: "/" not in (name := self._name(batch, row)) and name.startswith(self.prefix)
-        )
+        found = batch.where(rows, lambda row: self._means(_name(batch, row)))
+        # Of bare names, and of whoever is not on this host, the labels say the namespace.
+        bare = batch.where(rows, lambda row: self._may_mean(_name(batch, row)))
         return found | (bare & batch.where(f"{side}_identity", lambda number: self._in_namespace(batch, number)))
-
-    @staticmethod
-    def _name(batch: Batch, row: int) -> str:
-        return (row and batch.names.endpoint_of(row)) or ""
 
     def _means(self, name: str) -> bool:
         namespace, pod = pod_of(name, ())
-        return self.namespace in ("", namespace) and pod.startswith(self.prefix)
+        return "/" in name and self.namespace in ("", namespace) and pod.startswith(self.prefix)
+
+    def _may_mean(self, name: str) -> bool:
+        return "/" not in name and name.startswith(self.prefix)
 
     def _in_namespace(self, batch: Batch, identity: int) -> bool:
         return self.namespace in ("", pod_of(None, batch.names.labels_of(identity))[0])
+
+
+def _name(batch: Batch, row: int) -> str:
+    return (row and batch.names.endpoint_of(row)) or ""
 
 
 @dataclass(frozen=True, slots=True)

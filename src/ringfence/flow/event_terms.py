@@ -16,7 +16,6 @@ from ringfence.flow.hubble import MessageType, TracePoint
 from ringfence.flow.hubble_columns import IS_TYPE, OTHER_TYPES, REASONS, VERDICTS, has_sub_type, is_reply, type_text
 from ringfence.policy.repository import is_called
 from ringfence.traffic import Protocol as IpProtocol
-from ringfence.verdict import RuleText
 
 _L7_PROTOCOLS: Final = ("dns", "http", "kafka")
 _MOST_PROTOCOL: Final = 255
@@ -83,13 +82,12 @@ class DecidedBy:
     places: bool = True
 
     def mask(self, batch: Batch) -> Mask:
-        egress, ingress = (
-            batch.where(f"{side}_rule", lambda n: self._means(batch.names.rule_of(n))) for side in _SIDES
-        )
+        egress, ingress = (batch.where(f"{side}_rule", lambda rule: self._means(batch, rule)) for side in _SIDES)
         denied, at_egress = batch["verdict"] == Verdict.DENY, batch["direction"] == Direction.EGRESS
         return np.asarray((egress & (~denied | at_egress)) | (ingress & (~denied | ~at_egress)))
 
-    def _means(self, rule: RuleText | None) -> bool:
+    def _means(self, batch: Batch, number: int) -> bool:
+        rule = batch.names.rule_of(number) if number else None
         if rule is None:
             return False
         if rule.policy and is_called(rule.policy, self.name):
