@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, time
+from typing import Protocol
 
 from ringfence.agent.journal import Item, Journal
 from ringfence.agent.kernel import Kernel
@@ -49,8 +50,21 @@ class Made:
     wired: asyncio.Future[None]
 
 
+class Watcher(Protocol):
+    """Who is told of commits, in the loop: it must neither wait nor raise."""
+
+    def begin(self, commit: Commit) -> None:
+        """A commit is about to be made."""
+
+    def made(self, commit: Commit, begun: float) -> None:
+        """It is active. `begun` is the monotonic time at which its changes were taken to be carried out."""
+
+    def refused(self) -> None:
+        """A change could not be carried out; nothing of it is left."""
+
+
 class Changes:
-    """Takes requests, commits, answers."""
+    """Takes requests, commits, answers. `watcher` is told of commits."""
 
     def __init__(
         self, engine: Engine, kernel: Kernel, journal: Journal, wiring: Wiring, window: float = WINDOW_SECONDS
@@ -63,6 +77,7 @@ class Changes:
         self._waiting: list[_Request] = []
         self._open_at = 0.0
         self.last_commit: shapes.LastCommit | None = None
+        self.watcher: Watcher | None = None
 
     async def make(self, event: Event, remember: Mapping[Item, object] | None = None) -> Made:
         """Make an event so, and remember some values with it. Raises `RingfenceError` with nothing changed."""
@@ -99,6 +114,8 @@ class Changes:
                     self._serve([request])
             else:
                 taken[0].made.set_exception(_told(error))
+                if self.watcher:
+                    self.watcher.refused()
             return
         for request in taken:
             if not request.made.done():
@@ -122,6 +139,8 @@ class Changes:
         try:
             self._journal.write({**remember, **_items(commands)})
             for command in commands:
+                if isinstance(command, Commit) and self.watcher:
+                    self.watcher.begin(command)
                 if isinstance(command, WriteEndpoint | Commit | ClearEndpoint):
                     self._kernel.write(command)
                     done.append(command)
@@ -129,7 +148,7 @@ class Changes:
             self._take_back(done)
             raise
         self._engine.done()
-        self._note(commands, monotonic() - start)
+        self._note(commands, start)
         return self._wiring.start([command for command in commands if isinstance(command, Attach | Detach)])
 
     def _take_back(self, done: list[Command]) -> None:
@@ -147,7 +166,8 @@ class Changes:
                     old = WriteEndpoint(command.row, command.id, workload.ifindex, *macs)
                 self._kernel.write(old)
 
-    def _note(self, commands: list[Command], seconds: float) -> None:
+    def _note(self, commands: list[Command], start: float) -> None:
+        seconds = monotonic() - start
         for commit in (command for command in commands if isinstance(command, Commit)):
             self.last_commit = {
                 "revision": self._kernel.revision,
@@ -157,6 +177,8 @@ class Changes:
                 "rules": len(commit.rules),
                 "milliseconds": round(seconds * 1000, 3),
             }
+            if self.watcher:
+                self.watcher.made(commit, start)
 
 
 def _items(commands: list[Command]) -> dict[Item, object]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ringfence.abi import COUNTER, Delivery, Direction, PeerKind, Tier
+from ringfence.abi import COUNTER, MAPS, Delivery, Direction, PeerKind, Tier
 from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
@@ -75,6 +75,24 @@ class DryKernel:
 
     def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - nothing was judged
         return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
+
+    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:  # noqa: ARG002 - nothing is counted
+        return {}
+
+    def hits_of(self, records: Sequence[int]) -> Hits:
+        return np.zeros(len(records), COUNTER)
+
+    def hits_below(self, end: int) -> Hits:
+        return np.zeros(end, COUNTER)
+
+    def sizes(self) -> Mapping[str, int]:
+        return {name: spec.max_entries for name, spec in MAPS.items()}
+
+    def written(self) -> Mapping[str, int]:
+        return {"policy": len(self._entries), "ipcache": len(self._peers)}
+
+    def count(self, name: str) -> int:  # noqa: ARG002 - nothing was judged
+        return 0
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         return {}

@@ -123,6 +123,11 @@ class Hub:
         self._subscribers.add(subscriber)
         return subscriber
 
+    @property
+    def subscribers(self) -> int:
+        """How many there are."""
+        return len(self._subscribers)
+
     def close(self) -> None:
         """End every stream."""
         for subscriber in list(self._subscribers):

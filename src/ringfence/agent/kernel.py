@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
@@ -101,6 +101,24 @@ class Kernel(Protocol):
 
     def entries(self, hits: Hits) -> Sequence[Entry]:
         """The active policy entries with their counters."""
+
+    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:
+        """The rows of the records of those keys that have one."""
+
+    def hits_of(self, records: Sequence[int]) -> Hits:
+        """Packets and bytes of some records, also of one that was let go and not taken again."""
+
+    def hits_below(self, end: int) -> Hits:
+        """Packets and bytes of the first records. To be called from a thread."""
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many entries the maps have room for, by name."""
+
+    def written(self) -> Mapping[str, int]:
+        """How many entries the maps hold that only the agent writes: `policy`, and `ipcache` with whole addresses."""
+
+    def count(self, name: str) -> int:
+        """How many entries a map holds that the programs write. Reads all of it: to be called from a thread."""
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         """Packets and bytes by (reason, direction); those that are 0 are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ringfence.errors import NotFound
 from ringfence.policy.mapstate import PolicyKey
 
 _CONNTRACK = ("ct4", "ct6")
+_READ_FOR_A_CALL = 7  # rows that are read in one call among many, in the time that one takes alone
 
 
 class LiveKernel:
@@ -115,6 +116,26 @@ class LiveKernel:
             Entry(key, rule, record, *counters)
             for (key, rule), record, counters in zip(rules.items(), records, counted, strict=True)
         ]
+
+    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:
+        row_of = self._committer.policy.row_of
+        return {key: row_of[key] for key in keys if key in row_of}
+
+    def hits_of(self, records: Sequence[int]) -> Hits:
+        hits, end = self._maps["record_hits"], max(records, default=0) + 1
+        return hits.at(records) if len(records) * _READ_FOR_A_CALL < end else hits.head(end)[list(records)]
+
+    def hits_below(self, end: int) -> Hits:
+        return self._maps["record_hits"].head(end)
+
+    def sizes(self) -> Mapping[str, int]:
+        return {name: bpf_map.max_entries for name, bpf_map in self._maps.items()}
+
+    def written(self) -> Mapping[str, int]:
+        return {"policy": len(self._committer.policy.row_of), "ipcache": len(self._committer.peers.row_of)}
+
+    def count(self, name: str) -> int:
+        return self._maps[name].count()
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         _, counters = self._maps["metrics"].dump()

@@ -11,7 +11,9 @@ import asyncio
 import gc
 import shutil
 import signal
+import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +27,9 @@ from ringfence.agent.http import ApiServer
 from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
+from ringfence.agent.listening import listen
 from ringfence.agent.lock import InstanceLock
+from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
 from ringfence.agent.reader import Reader
@@ -54,6 +58,7 @@ def run(settings: AgentSettings) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
+        scraped = on_exit.enter_context(listen(settings.metrics_listen)) if settings.metrics_listen else None
         try:
             settings.directory.mkdir(parents=True, exist_ok=True)
             state = _dry_state(settings, on_exit) if settings.dry_run else _state(settings, on_exit)
@@ -64,7 +69,7 @@ def run(settings: AgentSettings) -> None:
         on_exit.callback(kernel.close)
         journal = Journal(state / JOURNAL)
         on_exit.callback(journal.close)
-        asyncio.run(_Agent(settings, kernel, journal, taken).run())
+        asyncio.run(_Agent(settings, kernel, journal, taken, scraped).run())
 
 
 def _state(settings: AgentSettings, on_exit: ExitStack) -> Path:
@@ -96,6 +101,7 @@ class _Agent:
     kernel: Kernel
     journal: Journal
     taken: Taken | None
+    scraped: socket.socket | None
 
     async def run(self) -> None:
         """Start everything in order, serve until a signal comes, stop everything in order."""
@@ -111,8 +117,11 @@ class _Agent:
         hub = Hub(engine.known)
         instance = self.settings.instance
         parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
-        api = ApiServer(self.settings.socket_path, Service(parts))
-        await self._serve(api, hub, NetworkNews(engine, changes, wiring))
+        service = Service(parts)
+        servers: list[ApiServer | MetricsListener] = [ApiServer(self.settings.socket_path, service)]
+        if self.scraped:
+            servers.append(MetricsListener(self.scraped, service.metrics))
+        await self._serve(servers, hub, NetworkNews(engine, changes, wiring))
         await wiring.settle()
 
     async def _restore(self, changes: Changes, files: PolicyFiles, wiring: Wiring) -> None:
@@ -153,21 +162,23 @@ class _Agent:
             peers=peers,
         )
 
-    async def _serve(self, api: ApiServer, hub: Hub, news: NetworkNews) -> None:
+    async def _serve(self, servers: Sequence[ApiServer | MetricsListener], hub: Hub, news: NetworkNews) -> None:
         loop = asyncio.get_running_loop()
         ring = self.kernel.ring()
         reader = Reader(ring, hub) if ring else None
         news.look_at_all()
-        _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision)
+        listening = {"metrics": self.scraped.getsockname()[:2]} if self.scraped else {}
+        _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision, **listening)
 
         def stop() -> None:
             hub.close()
-            api.stop()
+            for server in servers:
+                server.stop()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         try:
-            await api.serve()
+            await asyncio.gather(*(server.serve() for server in servers))
         finally:
             news.close()
             if reader:

@@ -16,6 +16,8 @@ from ringfence.agent.changes import Changes
 from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Item
 from ringfence.agent.kernel import Hook, Kernel
+from ringfence.agent.metrics.exposition import Metrics
+from ringfence.agent.metrics.snapshot import Parts as MetricsParts
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
@@ -80,6 +82,8 @@ class Service:
         self._ = parts
         self._engine = parts.engine
         self._started = monotonic()
+        looked_at = MetricsParts(parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, self._recording)
+        self._metrics = Metrics(looked_at, parts.changes)
 
     async def status(self) -> shapes.Status:
         metrics = self._.kernel.metrics()
@@ -94,7 +98,7 @@ class Service:
             "identities": len(self._engine.state.identities()),
             "uptime_seconds": round(monotonic() - self._started, 3),
             "events": self._event_counts(),
-            "recording": _NOT_RECORDED,
+            "recording": self._recording(),
             "counters": views.counters(metrics),
             "attach": attached,
             "drops": views.drops(metrics),
@@ -109,6 +113,12 @@ class Service:
 
     def _losses(self, ring: int) -> shapes.Losses:
         return {"ring": ring, "decode": self._.kernel.undecoded(), "subscriber": self._.hub.lost, "store": 0}
+
+    def _recording(self) -> shapes.Recording:
+        return _NOT_RECORDED
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        return await self._metrics.scrape(accept)
 
     async def verify(self) -> shapes.Verification:
         return await Verification(self._engine, self._.kernel, self._.wiring).run()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
@@ -21,7 +22,8 @@ class AgentSettings:
     `socket` and `state_dir` default to places under /run/ringfence/<instance>. `map_sizes` are entries by map name,
     bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `aggregation`: which packets of endpoints without
     a setting of their own write an event. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints
-    the commands for the kernel on standard output instead of carrying them out.
+    the commands for the kernel on standard output instead of carrying them out. `metrics_listen`: address and port of
+    a TCP listener for scrapers.
     """
 
     instance: str = "default"
@@ -36,6 +38,7 @@ class AgentSettings:
     knobs: Mapping[str, int] = field(default_factory=dict)
     aggregation: Literal["packets", "connections", "verdicts", "off"] = "connections"
     attach_by: Literal["tcx", "clsact"] | None = None
+    metrics_listen: Listen | None = None
 
     @property
     def directory(self) -> Path:

@@ -18,13 +18,13 @@ from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.verdict import RuleText
 
+ENDPOINT_STATES = ("attaching", "ready", "disconnected")
 _FULL, _PROTOCOL = 24, 8
 
 
 def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> shapes.EndpointShape:
     """An endpoint. Until it is attached it is delivered to through the stack."""
     workload = found.workload
-    state = "disconnected" if not workload.ifindex else "ready" if attachment else "attaching"
     return {
         "id": found.row,
         "name": workload.name,
@@ -34,7 +34,7 @@ def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> 
         "ifindex": workload.ifindex,
         "interface": workload.interface,
         "netns": workload.netns,
-        "state": state,
+        "state": endpoint_state(found, attachment),
         "enforcement": {
             "ingress": engine.isolated(found.identity, Direction.INGRESS),
             "egress": engine.isolated(found.identity, Direction.EGRESS),
@@ -42,6 +42,11 @@ def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> 
         "delivery": attachment.delivery.name.lower() if attachment else "stack",
         "delivery_reason": attachment.delivery_reason if attachment else "not attached yet",
     }
+
+
+def endpoint_state(found: Endpoint, attachment: Attachment | None) -> str:
+    """One of `ENDPOINT_STATES`."""
+    return "disconnected" if not found.workload.ifindex else "ready" if attachment else "attaching"
 
 
 def policy(found: Policy, *, text: bool = False) -> shapes.PolicyShape:
@@ -141,7 +146,7 @@ def drops(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> list[shapes.Dro
     """What was dropped, most packets first."""
     found: list[shapes.Drops] = [
         {
-            "reason": _reason(reason),
+            "reason": reason_words(reason),
             "direction": Direction(direction).name.lower() if direction else "unknown",
             "packets": packets,
             "bytes": size,
@@ -158,7 +163,8 @@ def counters(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> shapes.Verdi
     return {"allowed": allowed, "denied": sum(packets for packets, _ in metrics.values()) - allowed}
 
 
-def _reason(number: int) -> str:
+def reason_words(number: int) -> str:
+    """A reason in words; one that this agent does not know as its number."""
     try:
         return reason_text(Reason(number))
     except ValueError:

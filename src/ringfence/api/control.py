@@ -19,6 +19,12 @@ class Control(Protocol):
     async def status(self) -> shapes.Status:
         """The agent at a glance."""
 
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """What the agent counts, as text for Prometheus, and its content type. `accept` are the types that are taken.
+
+        Raises `Unavailable`.
+        """
+
     async def verify(self) -> shapes.Verification:
         """The maps read back from the kernel, held against what is wanted and against the policies."""
 

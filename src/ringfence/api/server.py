@@ -8,9 +8,9 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from ringfence.api import shapes
 from ringfence.api.control import Control
@@ -36,6 +36,7 @@ def create_app(control: Control) -> FastAPI:
     _policy_routes(app, control)
     _bpf_routes(app, control)
     _event_routes(app, control)
+    _metrics_route(app, control)
     return app
 
 
@@ -174,6 +175,13 @@ def _event_routes(app: FastAPI, control: Control) -> None:
     async def digests(allow: Terms = None, deny: Terms = None, seconds: Interval = 1.0) -> StreamingResponse:
         found = control.digests(FlowQuery.parse(allow or [], deny or []), seconds)
         return StreamingResponse(_lines(found), media_type="application/x-ndjson")
+
+
+def _metrics_route(app: FastAPI, control: Control) -> None:
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        text, content_type = await control.metrics(accept)
+        return Response(text, headers={"content-type": content_type})
 
 
 async def _lines(documents: AsyncIterator[shapes.DigestShape]) -> AsyncIterator[str]:

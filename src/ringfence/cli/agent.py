@@ -112,6 +112,12 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events. Repeatable.",
 )
 @_timeout_options
+@click.option(
+    "--metrics-listen",
+    metavar="ADDRESS:PORT",
+    help="Answer scrapers of /metrics here too, as on 127.0.0.1:9479; the socket always does.",
+)
+@click.option("--metrics-anywhere", is_flag=True, help="Let --metrics-listen be an address that other hosts reach.")
 @pass_session
 def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
@@ -120,9 +126,11 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     sizes or times it fills new maps beside the old ones and changes over without losing a packet.
     """
     # Nothing of this is imported for --help.
+    from ringfence.agent.listening import parse_listen  # noqa: PLC0415 - only the agent listens
     from ringfence.agent.main import run  # noqa: PLC0415 - slow to import, and --help needs it not
     from ringfence.agent.settings import AgentSettings  # noqa: PLC0415 - likewise
 
+    anywhere, metrics_listen = options.pop("metrics_anywhere"), options.pop("metrics_listen")
     timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(
         AgentSettings(
@@ -130,6 +138,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
             socket=Path(session.socket) if session.socket else None,
             attach_by=None if mechanism == "auto" else mechanism,  # type: ignore[arg-type] # one of the choices
             knobs={name: seconds for name, seconds in timeouts.items() if seconds is not None},
+            metrics_listen=parse_listen(metrics_listen, anywhere=anywhere) if metrics_listen else None,
             policy_cidr_match_mode=options.pop("cidr_match") or "",
             **options,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -11,7 +11,7 @@ from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import LastCommit, Status, Verification
+    from ringfence.api.shapes import LastCommit, Losses, Status, Verification
 
 
 DRIFTED = 1
@@ -76,11 +76,18 @@ def _print_totals(state: Status) -> None:
         ("Policies", state["policies"]),
         ("Identities", state["identities"]),
         ("Packets", f"{counters['allowed']} allowed, {counters['denied']} denied"),
-        ("Events", f"{events['seen']} seen, {events['lost']} lost"),
+        ("Events", f"{events['seen']} seen, {events['held_back']} denials held back"),
+        ("Lost events", _losses(events["losses"])),
         ("Last commit", _commit(commit) if commit else "none yet"),
     ]
     for name, value in rows:
         click.echo(f"{name + ':':<13}{value}")
+
+
+def _losses(losses: Losses) -> str:
+    """Events that were lost, by stage."""
+    told = [f"{count} at {stage}" for stage, count in cast("dict[str, int]", losses).items() if count]
+    return ", ".join(told) if told else "none"
 
 
 def _commit(commit: LastCommit) -> str:

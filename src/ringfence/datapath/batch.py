@@ -33,7 +33,7 @@ def address(array: NDArray[Any]) -> int:
 def read(fd: int, key_size: int, value_size: int) -> tuple[Bytes, Bytes]:
     """All keys and values, as rows of bytes. A map without batches is walked key by key."""
     try:
-        chunks = list(_read_chunks(fd, key_size, value_size))
+        chunks = list(read_chunks(fd, key_size, value_size))
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
@@ -47,10 +47,11 @@ def _rows(count: int, size: int) -> Bytes:
     return np.zeros((count, size), np.uint8)
 
 
-def _read_chunks(fd: int, key_size: int, value_size: int) -> Iterator[tuple[Bytes, Bytes]]:
+def read_chunks(fd: int, key_size: int, value_size: int, rows: int = ROWS) -> Iterator[tuple[Bytes, Bytes]]:
+    """Keys and values, so many a call. Raises OSError, also for a map without batches."""
     # Where the last call stopped: a bucket number for hashes, a key for the rest.
     position = np.zeros(max(key_size, 8), np.uint8)
-    start, rows, done = 0, ROWS, False
+    start, done = 0, False
     while not done:
         keys, values = np.empty((rows, key_size), np.uint8), np.empty((rows, value_size), np.uint8)
         attributes = bytearray(
@@ -110,21 +111,21 @@ def write(fd: int, keys: NDArray[Any], values: NDArray[Any], flags: int) -> None
             return
     attributes = bytearray(_ELEMENT.size)
     update = prepared(Command.MAP_UPDATE_ELEM, attributes)
-    for key, value in zip(_addresses(keys), _addresses(values), strict=True):
+    for key, value in zip(addresses(keys), addresses(values), strict=True):
         _ELEMENT.pack_into(attributes, 0, fd, key, value, flags)
         update()
 
 
 def erase(fd: int, keys: NDArray[Any]) -> int:
     """Delete elements and return how many there were; keys that are not there are passed over."""
-    deleted, position, addresses = 0, 0, _addresses(keys)
+    deleted, position, places = 0, 0, addresses(keys)
     while position < len(keys):
-        attributes = bytearray(_BATCH.pack(0, 0, addresses[position], 0, len(keys) - position, fd, 0, 0))
+        attributes = bytearray(_BATCH.pack(0, 0, places[position], 0, len(keys) - position, fd, 0, 0))
         try:
             call(Command.MAP_DELETE_BATCH, attributes)
         except OSError as error:
             if error.errno in _UNSUPPORTED:
-                return deleted + sum(_ask(Command.MAP_DELETE_ELEM, fd, key, 0) for key in addresses[position:])
+                return deleted + sum(_ask(Command.MAP_DELETE_ELEM, fd, key, 0) for key in places[position:])
             if error.errno != errno.ENOENT:
                 raise
             position += 1
@@ -134,6 +135,7 @@ def erase(fd: int, keys: NDArray[Any]) -> int:
     return deleted
 
 
-def _addresses(rows: NDArray[Any]) -> range:
-    first = address(rows)
-    return range(first, first + len(rows) * rows.itemsize, rows.itemsize)
+def addresses(rows: NDArray[Any]) -> range:
+    """Where each row lies."""
+    first, stride = address(rows), rows.strides[0]
+    return range(first, first + len(rows) * stride, stride)

@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ringfence.abi import MapSpec
 from ringfence.datapath import batch
-from ringfence.datapath.bpf import Command, call, map_info, possible_cpus
+from ringfence.datapath.bpf import Command, call, map_info, possible_cpus, prepared
 
 ANY: Final = 0
 NOEXIST: Final = 1
@@ -122,6 +123,29 @@ class BpfMap:
         """All keys and values, per-CPU values summed. Not a snapshot: elements that move meanwhile may be missed."""
         keys, values = batch.read(self.fd, self.key_dtype.itemsize, self._stored_size)
         return keys.view(self.key_dtype).reshape(-1), self._decoded(values)
+
+    def count(self) -> int:
+        """How many elements a hash holds: all are read, and none is kept."""
+        return sum(len(keys) for keys, _ in batch.read_chunks(self.fd, self.key_dtype.itemsize, self._stored_size))
+
+    def head(self, rows: int) -> NDArray[Any]:
+        """The first rows of an array, per-CPU values summed."""
+        if not rows:
+            return np.zeros(0, self.value_dtype)
+        step = min(rows, batch.ROWS)
+        chunks = batch.read_chunks(self.fd, self.key_dtype.itemsize, self._stored_size, step)
+        values = [found for _, (_, found) in zip(range(0, rows, step), chunks, strict=False)]
+        return self._decoded(np.concatenate(values))[:rows]
+
+    def at(self, rows: Sequence[int]) -> NDArray[Any]:
+        """Chosen rows of an array, per-CPU values summed; a system call each."""
+        raw, wanted = np.zeros((len(rows), self._stored_size), np.uint8), np.array(rows, np.uint32)
+        attributes = bytearray(_ELEMENT.size)
+        lookup = prepared(Command.MAP_LOOKUP_ELEM, attributes)
+        for key, value in zip(batch.addresses(wanted), batch.addresses(raw), strict=True):
+            _ELEMENT.pack_into(attributes, 0, self.fd, key, value, ANY)
+            lookup()
+        return self._decoded(raw)
 
     def update_batch(self, keys: NDArray[Any], values: NDArray[Any], flags: int = ANY) -> None:
         """Write many elements; with flags one by one. Raises OSError at the first that is refused."""

@@ -26,6 +26,11 @@ class RoundRobin:
         self._taken: set[int] = set()
         self._next = 1
 
+    @property
+    def taken(self) -> int:
+        """How many are in use."""
+        return len(self._taken)
+
     def take(self) -> int:
         """The next free number. Raises `RingfenceError` when there is none."""
         if len(self._taken) >= self._last:
@@ -62,6 +67,16 @@ class RuleNumbers:
     def text(self, number: int) -> RuleText | None:
         """What a number stands for, or stood for last."""
         return self._text_of.get(number)
+
+    @property
+    def in_use(self) -> int:
+        """How many numbers entries use."""
+        return len(self._uses)
+
+    @property
+    def kept(self) -> int:
+        """How many numbers are not free: those in use, and those remembered for late events."""
+        return self._free.taken
 
     def uses(self, number: int) -> int:
         """How many entries use a number."""

@@ -1,0 +1,92 @@
+"""What is counted of commits: how many, how long they took, how long until a packet was judged by one, and what their
+rules decided.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from time import monotonic, time_ns
+
+from ringfence.agent.kernel import Kernel
+from ringfence.agent.metrics.durations import Durations
+from ringfence.agent.metrics.rule_traffic import RuleTraffic
+from ringfence.engine.commands import Commit
+from ringfence.engine.known import Known
+from ringfence.flow.decode import Events
+from ringfence.policy.mapstate import PolicyKey
+
+_AWAITED = 256  # revisions that no packet was judged by yet; with events switched off none ever tells
+_NS = 1_000_000_000
+
+
+class Enforcement:
+    """The time from the begin of a commit to the first packet that its revision judged, as events tell it."""
+
+    def __init__(self) -> None:
+        self.durations = Durations()
+        self._awaited: deque[tuple[int, int]] = deque(maxlen=_AWAITED)
+
+    def begun(self, revision: int, time_ns: int) -> None:
+        """A revision is active whose commit began at this time of the wall clock."""
+        self._awaited.append((revision, time_ns))
+
+    def see(self, events: Events) -> None:
+        """A batch of events came. Costs nothing while no revision is awaited, and one look at a column else."""
+        if not self._awaited or not len(events):
+            return
+        newest = int(events["revision"].max())
+        while self._awaited and self._awaited[0][0] <= newest:
+            revision, begun_ns = self._awaited.popleft()
+            first_ns = int(events["time"][events["revision"] >= revision].min())
+            self.durations.observe(max(0, first_ns - begun_ns) / _NS)
+
+
+class CommitWatch:
+    """Told of every commit, in the loop; counts since the agent started."""
+
+    def __init__(self, kernel: Kernel, known: Known) -> None:
+        self._kernel = kernel
+        self.traffic = RuleTraffic(known.rule_of)
+        self.enforcement = Enforcement()
+        self.durations = Durations()
+        self.failures = 0
+        self._leaving: dict[PolicyKey, int] = {}
+        self._adopt()
+
+    def begin(self, commit: Commit) -> None:
+        """A commit is about to be made: whose entries change hands is known only now."""
+        self._leaving = self._kernel.records(commit.policy)
+
+    def made(self, commit: Commit, begun: float) -> None:
+        """It is active. `begun` is the monotonic time of the call."""
+        seconds = monotonic() - begun
+        self.durations.observe(seconds)
+        self.enforcement.begun(self._kernel.revision, time_ns() - int(seconds * _NS))
+        with suppress(OSError):  # not counted is no reason to refuse what is in force
+            self._settle(commit)
+
+    def refused(self) -> None:
+        """A change could not be carried out and was taken back."""
+        self.failures += 1
+
+    def _settle(self, commit: Commit) -> None:
+        """Records that were a rule's are another's, or nobody's; new ones begin at zero."""
+        leaving = list(self._leaving.values())
+        counted = self._kernel.hits_of(leaving)
+        self.traffic.take(leaving, counted)
+        numbers = {key: number for key, number in commit.policy.items() if number}
+        records = self._kernel.records(numbers)
+        stay = {key: place for place, key in enumerate(self._leaving) if key in records}
+        self.traffic.give({records[key]: numbers[key] for key in stay}, counted[list(stay.values())])
+        self.traffic.give({record: numbers[key] for key, record in records.items() if key not in stay})
+
+    def _adopt(self) -> None:
+        """What was counted before is not known to be whose."""
+        with suppress(OSError):
+            numbers, _ = self._kernel.held()
+            records = self._kernel.records(numbers)
+            counted = self._kernel.hits_below(max(records.values(), default=-1) + 1)
+            self.traffic.give(
+                {record: numbers[key] for key, record in records.items()}, counted[list(records.values())]
+            )
