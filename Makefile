@@ -16,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 help:
 	echo "make setup | demo | test | check | format | generate | bench | prove | clean"
 
-setup: $(VENV)/.installed $(OBJECT)
+setup: $(VENV)/.installed $(OBJECT) $(VENV)/bin/promtool
 
 # Debian packages, installed only where they are missing:
 #   python3-venv  makes .venv (Debian splits it from python3)
@@ -27,6 +27,10 @@ $(VENV)/.installed: pyproject.toml hatch_build.py
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet -e '.[agent,flows,hubble,top,dev]'
 	touch $@
+
+# What checks metrics and alert rules, out of the package that has Prometheus itself.
+$(VENV)/bin/promtool: | $(VENV)/.installed
+	tools/debian-program prometheus usr/bin/promtool $(VENV)/bin
 
 $(OBJECT): $(C_SOURCES) tools/compile_bpf.py | $(VENV)/.installed
 	$(PYTHON) tools/compile_bpf.py
@@ -45,6 +49,7 @@ check: setup
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES) $(C_TESTS)
 	$(PYTHON) -m tools.generate_abi --check
 	$(PYTHON) -m tools.generate_policy_docs --check
+	$(PYTHON) -m tools.generate_metrics_docs --check
 
 format: setup
 	$(PYTHON) -m ruff check --quiet --fix-only
@@ -54,6 +59,7 @@ format: setup
 generate: setup
 	$(PYTHON) -m tools.generate_abi
 	$(PYTHON) -m tools.generate_policy_docs
+	$(PYTHON) -m tools.generate_metrics_docs
 
 # Debian packages for the comparison: iperf3 sends, iptables is what others use.
 bench: setup

@@ -39,5 +39,5 @@ def listen(at: Listen) -> socket.socket:
     except OSError as error:
         listening.close()
         raise Unavailable(f"cannot listen on {at[0]} port {at[1]}: {error.strerror}") from error
-    listening.setblocking(False)
+    listening.settimeout(0)
     return listening

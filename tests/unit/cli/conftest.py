@@ -76,6 +76,9 @@ class Answers:
             "warnings": ["the ring is nearly full"],
         }
 
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        return b"", accept
+
     async def verify(self) -> shapes.Verification:
         drift: shapes.Drift = {
             "map": "policy",

@@ -34,7 +34,9 @@ class MetricsListener:
         self._scrape = scrape
         self._socket = listening
         config = uvicorn.Config(
-            self._answer,  # type: ignore[arg-type] # an ASGI application, with less exact types
+            self._answer,
+            interface="asgi3",
+            proxy_headers=False,
             http="httptools",
             ws="none",
             log_config=None,
