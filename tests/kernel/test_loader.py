@@ -129,6 +129,25 @@ def test_per_cpu_values_are_summed(loaded: LoadedObject) -> None:
     assert (7, 700) == loaded.maps["record_hits"].dump()[1][9].item()
 
 
+def test_chosen_and_first_rows_are_read_alone(loaded: LoadedObject) -> None:
+    """Rows of a per-CPU array can be read by number, and the first of them in one go, summed over the CPUs."""
+    hits = loaded.maps["record_hits"]
+    rows = np.array([1, 3, 20_000], np.uint32)
+    hits.update_batch(rows, np.array([(1, 10), (3, 30), (5, 50)], hits.value_dtype))
+    assert [(5, 50), (1, 10)] == hits.at([20_000, 1]).tolist()
+    assert [(0, 0), (1, 10), (0, 0), (3, 30)] == hits.head(4).tolist()
+    assert (5, 50) == hits.head(20_001)[20_000].item()
+    assert (0, 0) == (len(hits.head(0)), len(hits.at([])))
+
+
+def test_elements_are_counted(loaded: LoadedObject, keys: NDArray[np.void]) -> None:
+    """The elements of a hash are counted without keeping them."""
+    policy = loaded.maps["policy"]
+    assert 0 == policy.count()
+    policy.update_batch(keys, np.arange(len(keys), dtype=np.uint32))
+    assert len(keys) == policy.count()
+
+
 def test_mapped_rows_are_the_kernels(loaded: LoadedObject) -> None:
     """A store to a mapped row is what the kernel reads, and the other way round."""
     endpoints = loaded.maps["endpoints"]

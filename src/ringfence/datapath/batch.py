@@ -137,5 +137,5 @@ def erase(fd: int, keys: NDArray[Any]) -> int:
 
 def addresses(rows: NDArray[Any]) -> range:
     """Where each row lies."""
-    first, stride = address(rows), rows.strides[0]
-    return range(first, first + len(rows) * stride, stride)
+    first, size = address(rows), rows[:1].nbytes
+    return range(first, first + len(rows) * size, size) if size else range(0)

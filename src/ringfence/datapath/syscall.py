@@ -139,6 +139,8 @@ class BpfMap:
 
     def at(self, rows: Sequence[int]) -> NDArray[Any]:
         """Chosen rows of an array, per-CPU values summed; a system call each."""
+        if not len(rows):
+            return np.zeros(0, self.value_dtype)
         raw, wanted = np.zeros((len(rows), self._stored_size), np.uint8), np.array(rows, np.uint32)
         attributes = bytearray(_ELEMENT.size)
         lookup = prepared(Command.MAP_LOOKUP_ELEM, attributes)
