@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -17,7 +18,9 @@ from weakref import WeakSet
 from ringfence.flow.decode import Events
 from ringfence.flow.digest import digest
 from ringfence.flow.enrich import Names, flows
+from ringfence.flow.flow import Flow
 from ringfence.flow.format import digest_fields, rfc3339, to_dict
+from ringfence.flow.source import FlowStream, Mark
 
 QUEUE_EVENTS = 65536
 # Looked at in one go, about 0.3 ms: a request gets its turn between two of them, and needs some four.
@@ -37,6 +40,7 @@ class Subscriber:
     def __init__(self, wanted: Wanted, limit: int = QUEUE_EVENTS) -> None:
         self.wanted = wanted
         self.lost = 0
+        self.start = Mark(0, 0)  # set by who knows what is past at that moment
         self._limit = limit
         self._queue: deque[Events | int] = deque()  # batches, and between them how many were lost there
         self._held = 0
@@ -133,16 +137,9 @@ class Hub:
         for subscriber in list(self._subscribers):
             subscriber.close()
 
-    async def lines(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
+    def lines(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
         """A subscriber's events as lines of JSON, several a piece; losses are told in the place they happened."""
-        async for events in subscriber.batches():
-            if isinstance(events, int):
-                yield json_line({"lost": events})
-                continue
-            for start in range(0, len(events), _CHUNK_EVENTS):
-                chunk = events[start : start + _CHUNK_EVENTS]
-                yield b"".join(json_line(to_dict(flow)) for flow in flows(chunk, self.names))
-                await asyncio.sleep(0)
+        return stream_lines(subscriber, self.names, Form())
 
     async def digests(
         self, subscriber: Subscriber, seconds: float, about: Callable[[], dict[str, Any]]
@@ -158,6 +155,32 @@ class Hub:
             told = {"time": rfc3339(time()), "seconds": round(now - before, 6), "lost": lost}
             before = now
             yield told | digest_fields(found) | about()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a stream writes a flow, and how many it has lost."""
+
+    flow: Callable[[Flow], object] = to_dict
+    lost: Callable[[int], object] = lambda number: {"lost": number}
+
+
+async def stream_lines(stream: FlowStream, names: Names, form: Form) -> AsyncIterator[bytes]:
+    """A stream's events as lines of JSON, several a piece."""
+    async for events in stream.batches():
+        if isinstance(events, int):
+            yield json_line(form.lost(events))
+            continue
+        async for piece in event_lines(events, names, form):
+            yield piece
+
+
+async def event_lines(events: Events, names: Names, form: Form) -> AsyncIterator[bytes]:
+    """Events as lines of JSON, several a piece, everybody else having a turn between two of them."""
+    for start in range(0, len(events), _CHUNK_EVENTS):
+        chunk = events[start : start + _CHUNK_EVENTS]
+        yield b"".join(json_line(form.flow(flow)) for flow in flows(chunk, names))
+        await asyncio.sleep(0)
 
 
 def json_line(document: object) -> bytes:

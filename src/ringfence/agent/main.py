@@ -32,6 +32,7 @@ from ringfence.agent.lock import InstanceLock
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
+from ringfence.agent.past import Past
 from ringfence.agent.reader import Reader
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
@@ -44,6 +45,7 @@ from ringfence.engine.commands import ClearEndpoint, Detach
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Restored, Workload
 from ringfence.errors import Unavailable
+from ringfence.flow.recent import Recent
 
 JOURNAL = "journal.jsonl"
 _log = structlog.get_logger()
@@ -116,7 +118,10 @@ class _Agent:
         gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
-        parts = Parts(instance, engine, self.kernel, changes, wiring, hub, files, namespaces, find=workload_interface)
+        past = Past(hub, Recent(self.settings.recent_flows))
+        parts = Parts(
+            instance, engine, self.kernel, changes, wiring, hub, files, namespaces, past, find=workload_interface
+        )
         service = Service(parts)
         servers: list[ApiServer | MetricsListener] = [ApiServer(self.settings.socket_path, service)]
         if self.scraped:

@@ -7,18 +7,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from socket import gethostname
 from time import monotonic
 from typing import Any, cast
 
 from ringfence.abi import DIGEST
 from ringfence.agent import views
 from ringfence.agent.changes import Changes
-from ringfence.agent.hub import Hub
+from ringfence.agent.hub import Form, Hub
 from ringfence.agent.journal import Item
 from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.metrics.exposition import Metrics
 from ringfence.agent.metrics.snapshot import Parts as MetricsParts
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.observation import Observation, hubble_form
+from ringfence.agent.past import Past
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
@@ -40,6 +43,7 @@ from ringfence.engine.events import (
 from ringfence.errors import BadInput, NotFound, RingfenceError
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
+from ringfence.flow.request import FlowRequest
 from ringfence.identity.prefixes import host_network
 from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, port_labels, workload_labels
 from ringfence.policy.parse import Parsed, Source, parse_documents
@@ -72,6 +76,7 @@ class Parts:
     hub: Hub
     files: PolicyFiles
     namespaces: Namespaces
+    past: Past
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -81,6 +86,7 @@ class Service:
     def __init__(self, parts: Parts) -> None:
         self._ = parts
         self._engine = parts.engine
+        self._observation = Observation(parts.past)
         self._started = monotonic()
         looked_at = MetricsParts(parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, self._recording)
         self._metrics = Metrics(looked_at, parts.changes)
@@ -283,6 +289,9 @@ class Service:
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         return self._.hub.lines(self._.hub.subscribe(wanted))
+
+    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+        return await self._observation.answer(request, hubble_form(gethostname()) if form == "hubble" else Form())
 
     def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
         def about() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
+from ringfence.flow.recent import DEFAULT_EVENTS
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
 
@@ -23,7 +24,7 @@ class AgentSettings:
     bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `aggregation`: which packets of endpoints without
     a setting of their own write an event. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints
     the commands for the kernel on standard output instead of carrying them out. `metrics_listen`: address and port of
-    a TCP listener for scrapers.
+    a TCP listener for scrapers. `recent_flows` is how many of the newest events are kept in memory.
     """
 
     instance: str = "default"
@@ -39,6 +40,7 @@ class AgentSettings:
     aggregation: Literal["packets", "connections", "verdicts", "off"] = "connections"
     attach_by: Literal["tcx", "clsact"] | None = None
     metrics_listen: Listen | None = None
+    recent_flows: int = DEFAULT_EVENTS
 
     @property
     def directory(self) -> Path:

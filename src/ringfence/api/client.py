@@ -19,6 +19,7 @@ from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavai
 
 if TYPE_CHECKING:
     from ringfence.api import shapes
+    from ringfence.flow.request import Asked
 
 _NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
 _Query = Mapping[str, str | int | Sequence[str] | None]
@@ -166,13 +167,31 @@ class Client:
             yield self._lines(got)
 
     @contextmanager
+    def flows(
+        self,
+        *,
+        allow: Sequence[str] = (),
+        deny: Sequence[str] = (),
+        asked: Asked | None = None,
+        follow: bool = False,
+        form: shapes.FlowForm = "flow",
+    ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost | shapes.NewestOnly]]:
+        """Past flows within the bounds that are asked for, and with `follow` every later one. Filters are JSON texts,
+        see `FlowQuery`. In the form `hubble` the lines are those of `hubble observe -o json`.
+        """
+        bounds = cast("_Query", asked or {})
+        query = _given({"allow": list(allow), "deny": list(deny), **bounds, "follow": str(follow), "form": form})
+        with self._streamed("/v1/flows", query) as got:
+            yield self._lines(got)
+
+    @contextmanager
     def digests(
         self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), seconds: float = 1.0
     ) -> Iterator[Iterator[shapes.DigestShape]]:
         """A digest of the verdicts from now on, every so many seconds. Filters are JSON texts, see `FlowQuery`."""
         query = _given({"allow": list(allow), "deny": list(deny), "seconds": str(seconds)})
         with self._streamed("/v1/digests", query) as got:
-            yield cast("Iterator[shapes.DigestShape]", self._lines(got))
+            yield self._lines(got)
 
     @contextmanager
     def _streamed(self, path: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
@@ -182,7 +201,7 @@ class Client:
                 raise _refusal(got)
             yield got
 
-    def _lines(self, response: httpx.Response) -> Iterator[shapes.FlowShape | shapes.Lost]:
+    def _lines(self, response: httpx.Response) -> Iterator[Any]:
         with self._reported():
             for line in response.iter_lines():
                 if line:

@@ -11,6 +11,7 @@ from typing import Protocol
 from ringfence.api import shapes
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
+from ringfence.flow.request import FlowRequest
 
 
 class Control(Protocol):
@@ -87,6 +88,9 @@ class Control(Protocol):
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         """Lines of JSON for later events, registered before this returns. Ends when the agent stops."""
+
+    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+        """Lines of JSON: past flows, and with `follow` every later one, registered before this returns."""
 
     def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
         """A digest of later events every so many seconds, registered before this returns. Ends when the agent stops."""

@@ -6,9 +6,10 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from time import time_ns
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
@@ -17,6 +18,7 @@ from ringfence.api.control import Control
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
+from ringfence.flow.request import Asked, FlowRequest
 
 _STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -171,6 +173,12 @@ def _event_routes(app: FastAPI, control: Control) -> None:
         wanted = FlowFilter.parse(type, from_ or [], to or [], port)
         return StreamingResponse(control.subscribe(wanted), media_type="application/x-ndjson")
 
+    @app.get("/v1/flows", response_class=StreamingResponse)
+    async def flows(
+        request: Annotated[FlowRequest, Depends(_flow_request)], form: shapes.FlowForm = "flow"
+    ) -> StreamingResponse:
+        return StreamingResponse(await control.flows(request, form), media_type="application/x-ndjson")
+
     @app.get("/v1/digests", response_class=StreamingResponse)
     async def digests(allow: Terms = None, deny: Terms = None, seconds: Interval = 1.0) -> StreamingResponse:
         found = control.digests(FlowQuery.parse(allow or [], deny or []), seconds)
@@ -182,6 +190,19 @@ def _metrics_route(app: FastAPI, control: Control) -> None:
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         text, content_type = await control.metrics(accept)
         return Response(text, headers={"content-type": content_type})
+
+
+def _flow_request(
+    allow: Terms = None,
+    deny: Terms = None,
+    since: str | None = None,
+    until: str | None = None,
+    last: int | None = None,
+    first: int | None = None,
+    follow: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+) -> FlowRequest:
+    asked: Asked = {"since": since, "until": until, "last": last, "first": first}
+    return FlowRequest.read(FlowQuery.parse(allow or [], deny or []), asked, time_ns(), follow=follow)
 
 
 async def _lines(documents: AsyncIterator[shapes.DigestShape]) -> AsyncIterator[str]:

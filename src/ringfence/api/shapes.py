@@ -409,6 +409,16 @@ class Lost(TypedDict):
     lost: int
 
 
+#: How flows are written: as `FlowShape`, or as `hubble observe -o json` writes them.
+FlowForm = Literal["flow", "hubble"]
+
+
+class NewestOnly(TypedDict):
+    """The first line of an answer that was cut: so many flows follow, and older ones are left out."""
+
+    newest_only: int
+
+
 class EdgeShape(TypedDict):
     """Who spoke to whom in an interval, by one verdict and rule. `flow` is the newest event of it; `packets` and
     `bytes` are those that closes, denials and single packets account for.

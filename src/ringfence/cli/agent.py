@@ -19,6 +19,7 @@ TIMEOUTS = {
     "ct_timeout_any": "any other flow",
 }
 LONGEST_SECONDS = 30 * 24 * 3600
+MOST_RECENT_FLOWS = 1 << 22
 
 
 def _timeout_options(command: Command) -> Command:
@@ -110,6 +111,14 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     callback=_sizes,
     metavar="NAME=N",
     help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events. Repeatable.",
+)
+@click.option(
+    "--recent-flows",
+    type=click.IntRange(1, MOST_RECENT_FLOWS),
+    default=65536,
+    show_default=True,
+    metavar="N",
+    help="How many of the newest events it keeps in memory for observe, 128 bytes each.",
 )
 @_timeout_options
 @click.option(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ringfence.abi import CtStatus, EventKind, Verdict
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, joined
 from ringfence.flow.enrich import Names, flows
 from ringfence.flow.flow import Flow
 
@@ -51,8 +51,8 @@ def digest(
     batches: Sequence[Events], names: Names, *, most_edges: int = MOST_EDGES, most_flows: int = MOST_FLOWS
 ) -> Digest:
     """The digest of batches of events in order."""
-    events = np.concatenate(batches) if batches else None
-    if events is None or not len(events):
+    events = joined(batches)
+    if not len(events):
         return Digest(0, 0, 0, (), 0, ())
     edges, left_out = _edges(events, names, most_edges)
     # A denial stands for those that were held back too.

@@ -14,7 +14,7 @@ import numpy as np
 
 from ringfence.errors import BadInput
 from ringfence.flow.columns import Batch, Mask
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, picked
 from ringfence.flow.ends import END_TERMS, EndTerm, Side, parse_peer
 from ringfence.flow.enrich import Names
 from ringfence.flow.event_terms import EVENT_TERMS, EventTerm
@@ -89,7 +89,7 @@ class FlowFilter:
 
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
-        return events[self.mask(Batch(events, names))]
+        return picked(events, self.mask(Batch(events, names)))
 
     def mask(self, batch: Batch) -> Mask:
         """Which rows were asked for."""

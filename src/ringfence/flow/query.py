@@ -14,7 +14,7 @@ import numpy as np
 
 from ringfence.errors import BadInput
 from ringfence.flow.columns import Batch, Mask
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, picked
 from ringfence.flow.enrich import Names
 from ringfence.flow.filter import FlowFilter
 
@@ -47,7 +47,9 @@ class FlowQuery:
 
     def select(self, events: Events, names: Names) -> Events:
         """The rows that were asked for, in order."""
-        return events[self.mask(Batch(events, names))] if self.allow or self.deny else events
+        if not self.allow and not self.deny:
+            return events
+        return picked(events, self.mask(Batch(events, names)))
 
 
 def _fields(text: str) -> dict[str, object]:

@@ -17,6 +17,7 @@ from ringfence.agent.http import ApiServer
 from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Journal
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.past import Past
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.wiring import Wiring
@@ -26,6 +27,7 @@ from ringfence.engine.engine import Engine
 from ringfence.engine.events import Restored
 from ringfence.errors import NotFound
 from ringfence.flow.decode import Events
+from ringfence.flow.recent import Recent
 
 
 class Kernel(DryKernel):
@@ -100,6 +102,7 @@ class Running:
             self.hub,
             PolicyFiles(),
             Namespaces(),
+            Past(self.hub, Recent()),
             find,
         )
         self._api = ApiServer(self.socket, Service(parts))

@@ -18,6 +18,7 @@ from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
+from ringfence.flow.request import FlowRequest
 
 Run = Callable[..., Result]
 
@@ -306,6 +307,17 @@ class Answers:
             "lost": 0,
             "losses": {"ring": 1, "decode": 0, "subscriber": 2, "store": 0},
         }
+
+    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+        self.changes.append(("flows", (request, form)))
+        hubble = {"flow": {"verdict": "DROPPED"}, "node_name": "node-1", "time": flow("deny")["time"]}
+        documents = [flow("allow"), flow("deny"), {"lost": 4}] if form == "flow" else [hubble]
+
+        async def lines() -> AsyncIterator[bytes]:
+            for document in documents:
+                yield json.dumps(document).encode() + b"\n"
+
+        return lines()
 
     async def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         self.changes.append(("subscribe", wanted))
