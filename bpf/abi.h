@@ -49,10 +49,11 @@ enum ct_status {
 
 /* Which packets write an event, from the most to the fewest; of two endpoints the one that wants more decides. */
 enum aggregation {
-	AGGREGATION_PACKETS = 0, /* every packet */
-	AGGREGATION_CONNECTIONS = 1, /* judgements, denials, TCP's SYN, FIN and RST, and ends with totals */
-	AGGREGATION_VERDICTS = 2, /* judgements and denials */
-	AGGREGATION_OFF = 3, /* none; what is counted is counted all the same */
+	AGGREGATION_HOST = 0, /* of an endpoint: as the host's setting says */
+	AGGREGATION_PACKETS = 1, /* every packet */
+	AGGREGATION_CONNECTIONS = 2, /* judgements, denials, TCP's SYN, FIN and RST, and ends with totals */
+	AGGREGATION_VERDICTS = 3, /* judgements and denials */
+	AGGREGATION_OFF = 4, /* none; what is counted is counted all the same */
 };
 
 /* What an event tells of. */
@@ -178,6 +179,7 @@ enum ct_state {
 	CT_STATE_REPLIED = 1, /* a packet was seen against the opening direction */
 	CT_STATE_CLOSING = 2, /* FIN or RST seen */
 	CT_STATE_RECREATED = 4, /* made by a segment without SYN */
+	CT_STATE_TOLD = 8, /* its end was told, and nothing of it since */
 };
 
 /* An allowed connection. Elements of an LRU map are recycled under a reader: `verdict` and `endpoints` both carry a tag
@@ -269,6 +271,38 @@ struct event {
 	__u8 pad;
 	__u64 packets[2];
 	__u64 bytes[2];
+};
+
+/* Rows of denial_limits; row 0 is for flows that find their own row taken. A power of two. */
+enum denial_layout {
+	DENIAL_LAYOUT_ROWS = 2048,
+	DENIAL_LAYOUT_OTHERS = 100, /* how many flows' share row 0 has */
+};
+
+/* How often denials of one flow were told lately, on one CPU. A flow: addresses, destination port or ICMP type, protocol,
+ * reason and hook. What was held back is told by the next event of the flow, by the one that takes the row over, or, once
+ * the flow is silent, by user space through tell_held_back().
+ */
+struct denial_limit {
+	__u64 flow; /* hash; 0: free */
+	__u64 since; /* jiffies: beginning of the second that `told` counts */
+	__u64 held_packets;
+	__u64 held_bytes;
+	__u32 told;
+	__u32 pad;
+	struct event last; /* the newest event told of the flow */
+};
+
+/* What user space asks tell_held_back() for. */
+struct held_back_request {
+	__u32 row;
+	__u32 cpu;
+};
+
+/* What user space asks tell_end() for: a connection by its key. */
+struct end_request {
+	struct ct6_key key; /* of IPv4 the bytes of a ct4_key at the beginning */
+	__u32 family;
 };
 
 /* skb->mark of packets that a source's hook leaves to the stack. */

@@ -24,5 +24,8 @@ volatile __u32 active_revision SEC(".data.revision") __attribute__((aligned(64))
  */
 volatile __u64 live_shapes[4][4] SEC(".data.shapes") __attribute__((aligned(64)));
 
-/* enum aggregation; changes at run time. */
-volatile __u32 event_aggregation SEC(".data.events") __attribute__((aligned(64))) = AGGREGATION_CONNECTIONS;
+/* How many denials of one flow are told a second, on each CPU; 0: all. Changes at run time. */
+volatile __u32 denials_per_second SEC(".data.events") __attribute__((aligned(64))) = 10;
+
+/* enum aggregation, of endpoints that have none of their own; changes at run time. */
+volatile __u32 event_aggregation SEC(".data.events") = AGGREGATION_CONNECTIONS;

@@ -22,6 +22,7 @@ struct ct_lookup {
 	bool from_high; /* the packet comes from the side that is high in the key */
 	__u8 reply; /* 1: it travels against the opening direction; set where entry is */
 	struct ct_entry *entry; /* 0: none that lives */
+	struct ct_entry *ended; /* one that lives no more and whose end nobody told; else 0 */
 	__u64 verdict; /* the entry's words as they were read */
 	__u64 endpoints;
 };
@@ -127,10 +128,31 @@ __inline bool ct_reopens(const struct ct_lookup *ct, const struct packet *packet
 	return ct->reply || ct->entry->state & CT_STATE_CLOSING;
 }
 
+/* Whether a connection's end was seen: RST, or FIN of both sides. */
+__inline bool ct_closed(__u8 forth, __u8 back)
+{
+	return (forth | back) & TCP_RST || forth & back & TCP_FIN;
+}
+
+/* Whether this packet is the one that ends its connection. */
+__inline bool ct_closes(const struct ct_entry *entry, const struct packet *packet, __u8 reply)
+{
+	__u32 way = reply & 1;
+	__u8 forth = entry->tcp_flags[way], back = entry->tcp_flags[!way];
+
+	return !ct_closed(forth, back) && ct_closed(forth | packet->tcp_flags, back);
+}
+
+__inline bool ct_end_is_untold(const struct ct_entry *entry)
+{
+	return !(entry->state & CT_STATE_TOLD) && !ct_closed(entry->tcp_flags[0], entry->tcp_flags[1]);
+}
+
 __inline void ct_find(const struct packet *packet, struct ct_lookup *ct)
 {
 	ct->from_high = source_is_high(packet);
 	ct->reply = false;
+	ct->ended = 0;
 	if (packet->family == 4) {
 		fill_ct4_key(packet, ct);
 		ct->entry = bpf_map_lookup_elem(&ct4, &ct->key.v4);
@@ -143,10 +165,12 @@ __inline void ct_find(const struct packet *packet, struct ct_lookup *ct)
 	ct->verdict = *(volatile __u64 *)&ct->entry->verdict;
 	ct->endpoints = *(volatile __u64 *)&ct->entry->endpoints;
 	ct->reply = ct->from_high != !!(ct->verdict & CT_FLAG_FROM_HIGH);
-	if (!ct_is_ours(ct) || ct_expired(ct->entry, packet->protocol) || ct_reopens(ct, packet)) {
-		ct->entry = 0;
-		ct->reply = false;
-	}
+	if (likely(ct_is_ours(ct) && !ct_expired(ct->entry, packet->protocol) && !ct_reopens(ct, packet)))
+		return;
+	if (ct_is_ours(ct) && ct_end_is_untold(ct->entry))
+		ct->ended = ct->entry;
+	ct->entry = 0;
+	ct->reply = false;
 }
 
 __inline __u32 ct_source_endpoint(__u64 endpoints)

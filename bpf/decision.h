@@ -15,5 +15,5 @@ struct decision {
 	__u8 reason;    /* enum reason; 0: let through */
 	__u8 direction; /* enum direction */
 	__u8 status;    /* enum ct_status */
-	__u8 pad;
+	__u8 kind;      /* enum event_kind */
 };

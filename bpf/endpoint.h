@@ -2,6 +2,7 @@
 /* The workloads of this host: whose interface and whose address it is. */
 #pragma once
 
+#include "config.h"
 #include "ipcache.h"
 #include "maps.h"
 
@@ -31,12 +32,35 @@ __inline bool lives_at(__u32 row, __u32 ifindex)
 	return endpoint && endpoint->ifindex == ifindex;
 }
 
+/* What an endpoint wants told. */
+__inline __u32 aggregation_of(const struct endpoint *endpoint)
+{
+	return endpoint->aggregation == AGGREGATION_HOST ? event_aggregation : endpoint->aggregation;
+}
+
+/* Of two the one that wants more decides; of none the host's setting. */
+__inline __u32 wanted_of(const struct endpoint *source, const struct endpoint *destination)
+{
+	__u32 first = source ? aggregation_of(source) : AGGREGATION_OFF;
+	__u32 second = destination ? aggregation_of(destination) : AGGREGATION_OFF;
+
+	if (!source && !destination)
+		return event_aggregation;
+	return first < second ? first : second;
+}
+
 /* Row of the endpoint whose interface it is; 0 if none is recorded. */
 __inline __u32 endpoint_at(__u32 ifindex)
 {
 	const __u32 *row = bpf_map_lookup_elem(&interfaces, &ifindex);
 
 	return row ? *row : 0;
+}
+
+/* What is wanted of packets met at an interface whose ends are not known. */
+__inline __u32 wanted_at(__u32 ifindex)
+{
+	return wanted_of(live_endpoint(endpoint_at(ifindex)), 0);
 }
 
 __inline int mismatch(__u32 ifindex, __u8 reason)

@@ -7,6 +7,7 @@
 
 #include "conntrack.h"
 #include "decision.h"
+#include "end.h"
 #include "endpoint.h"
 #include "report.h"
 
@@ -264,12 +265,18 @@ __inline void count_decision(const struct packet *packet, const struct decision 
 	count_reason(decision->reason, decision->direction, packet->length);
 }
 
-/* Counts and reports. */
-__inline void conclude(const struct packet *packet, const struct connection *connection, struct decision *decision)
+/* Counts and reports. `ended`: the connection's entry if this packet is its last, else null. */
+__inline void conclude(const struct packet *packet, const struct connection *connection, struct decision *decision,
+		       const struct ct_entry *ended)
 {
+	const struct endpoint *source = live_endpoint(decision->source.endpoint);
+	const struct endpoint *destination = live_endpoint(decision->destination.endpoint);
+
 	decision->status = status_of(connection);
+	decision->kind = ended ? EVENT_KIND_CLOSE : EVENT_KIND_VERDICT;
 	count_decision(packet, decision);
-	write_event(packet, decision, connection->hook.ifindex);
+	if (wanted_of(source, destination) < AGGREGATION_OFF)
+		write_event(packet, decision, connection->hook.ifindex, ended);
 }
 
 __inline void continue_entry(const struct ct_lookup *ct, struct connection *connection)
@@ -295,6 +302,7 @@ __subprogram int judge_packet(const struct packet *packet, const struct hook *ho
 {
 	struct connection connection = {.hook = *hook, .ingress_only = hook->from_source_hook};
 	struct judge_scratch *scratch = clean_scratch();
+	const struct ct_entry *ended = 0;
 	struct decision *decision;
 
 	if (!scratch)
@@ -303,9 +311,16 @@ __subprogram int judge_packet(const struct packet *packet, const struct hook *ho
 	if (ct->entry)
 		continue_entry(ct, &connection);
 	judge_at_one_revision(packet, packet, &connection, decision);
-	if (!decision->reason && opens_connection(packet, &connection))
+	if (!decision->reason && opens_connection(packet, &connection)) {
+		bool closes = ct->entry && ct_closes(ct->entry, packet, connection.reply);
+
+		if (ct->ended)
+			tell_replaced(packet, ct);
 		decision->reason = remember(packet, ct, &connection, decision, &scratch->entry);
-	conclude(packet, &connection, decision);
+		if (closes && !decision->reason)
+			ended = scratch->entry.created ? &scratch->entry : ct->entry;
+	}
+	conclude(packet, &connection, decision, ended);
 	*receiver = receiver_of(&connection, decision);
 	return decision->reason;
 }
@@ -337,7 +352,7 @@ __subprogram int judge_icmp_error(struct __sk_buff *skb, const struct packet *pa
 		}
 	}
 	judge_at_one_revision(packet, quoted, &connection, &scratch->decision);
-	conclude(packet, &connection, &scratch->decision);
+	conclude(packet, &connection, &scratch->decision, 0);
 	*receiver = receiver_of(&connection, &scratch->decision);
 	return scratch->decision.reason;
 }

@@ -114,10 +114,25 @@ struct {
 	__type(value, struct counter);
 } metrics SEC(".maps");
 
-struct {
+/* One ring for each CPU: two CPUs that write to one wait for its lock. The loader makes them and says how large. */
+struct event_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8388608);
+	__uint(max_entries, 4096);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct event_ring);
 } events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DENIAL_LAYOUT_ROWS);
+	__type(key, __u32);
+	__type(value, struct denial_limit);
+} denial_limits SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -11,9 +11,11 @@
 #include "config.h"
 #include "conntrack.h"
 #include "deliver.h"
+#include "end.h"
 #include "endpoint.h"
 #include "fragment.h"
 #include "judge.h"
+#include "limit.h"
 #include "maps.h"
 #include "neighbour.h"
 #include "parse.h"
@@ -29,12 +31,15 @@ struct abi_exports {
 	enum ct_status ct_status;
 	enum aggregation aggregation;
 	enum event_kind event_kind;
+	enum denial_layout denial_layout;
 	enum reason reason;
 	enum ct_flag ct_flag;
 	enum ct_state ct_state;
 	enum metrics_layout metrics_layout;
 	enum mark mark;
 	struct event event;
+	struct held_back_request held_back_request;
+	struct end_request end_request;
 };
 const struct abi_exports *const abi_exports SEC(".rodata") = 0;
 
@@ -51,71 +56,75 @@ __subprogram int drop_unjudged(const struct packet *packet, const struct hook *h
 	else
 		decision.destination.endpoint = endpoint_at(hook->ifindex);
 	count_reason(reason, hook->direction, packet->length);
-	write_event(packet, &decision, hook->ifindex);
+	if (wanted_at(hook->ifindex) < AGGREGATION_OFF)
+		write_event(packet, &decision, hook->ifindex, 0);
 	return DROP;
 }
 
-/* The rule that a record names now: an entry in conntrack keeps the record. */
-__inline __u32 rule_of_record(__u32 record, __u32 revision)
-{
-	const struct policy_record *row = bpf_map_lookup_elem(&policy_records, &record);
-
-	return row ? slot_at(row->rule, revision) : 0;
-}
-
-/* Only where every packet is to be seen. False: the revision has moved on so far that a record no longer says what it
- * said then; the packet is to be judged again.
+/* Remembers a packet that is to be told though its connection's verdict stands, and tells it. False: the revision has
+ * moved on so far that a record no longer says what it said then; the packet is to be judged again.
  */
-__subprogram int write_cached_event(const struct packet *packet, const struct ct_lookup *ct, const struct hook *hook)
+__subprogram int touch_and_tell(const struct packet *packet, const struct ct_lookup *ct, const struct hook *hook,
+				__u32 kind)
 {
 	struct decision decision = {};
-	const struct ct_entry *entry = ct->entry;
-	struct party opener = {}, responder = {};
+	struct ct_entry *entry = ct->entry;
+	bool closes;
 
 	if (!entry)
 		return false;
-	opener.identity = entry->source_identity;
-	opener.endpoint = ct_source_endpoint(ct->endpoints);
-	responder.identity = entry->destination_identity;
-	responder.endpoint = ct_destination_endpoint(ct->endpoints);
-	decision.source = ct->reply ? responder : opener;
-	decision.destination = ct->reply ? opener : responder;
-	decision.revision = ct->verdict >> 32;
-	decision.egress.record = entry->egress_record;
-	decision.ingress.record = entry->ingress_record;
-	decision.egress.rule = rule_of_record(entry->egress_record, decision.revision);
-	decision.ingress.rule = rule_of_record(entry->ingress_record, decision.revision);
+	decide_as_before(entry, ct->endpoints, ct->verdict, ct->reply, &decision);
 	if (!decision.egress.rule != !decision.egress.record || !decision.ingress.rule != !decision.ingress.record)
 		return false;
+	closes = ct_closes(entry, packet, ct->reply);
+	ct_touch(entry, packet, ct->reply);
 	decision.direction = hook->direction;
-	decision.status = ct->reply ? CT_STATUS_REPLY : CT_STATUS_ESTABLISHED;
-	write_event(packet, &decision, hook->ifindex);
+	decision.kind = closes ? EVENT_KIND_CLOSE : kind;
+	write_event(packet, &decision, hook->ifindex, closes ? entry : 0);
 	return true;
 }
 
 /* The ends were checked when the entry was written; what remains is that the packet is at the interface it says. */
-__inline bool is_at_its_hook(const struct hook *hook, __u32 sender, __u32 receiver)
+__inline bool is_at_its_hook(const struct hook *hook, __u32 sender, __u32 receiver, __u32 *wanted)
 {
+	const struct endpoint *source = live_endpoint(sender);
+	const struct endpoint *destination = live_endpoint(receiver);
+
+	*wanted = wanted_of(source, destination);
 	if (hook->direction == DIRECTION_EGRESS)
-		return lives_at(sender, hook->ifindex) && (!receiver || live_endpoint(receiver));
-	return lives_at(receiver, hook->ifindex) && (!sender || hook->from_source_hook);
+		return source && source->ifindex == hook->ifindex && (!receiver || destination);
+	return destination && destination->ifindex == hook->ifindex && (!sender || hook->from_source_hook);
+}
+
+/* TCP's marks of a connection's beginning and end, where this direction has not shown them yet. */
+__inline __u8 new_flags(const struct ct_entry *entry, const struct packet *packet, __u8 reply)
+{
+	return packet->tcp_flags & ~entry->tcp_flags[reply & 1] & (TCP_SYN | TCP_FIN | TCP_RST);
+}
+
+/* Remembers and, where that is wanted, tells. False: the packet is to be judged again. */
+__inline bool touch(const struct packet *packet, const struct ct_lookup *ct, const struct hook *hook, __u32 wanted)
+{
+	if (unlikely(wanted <= AGGREGATION_CONNECTIONS && new_flags(ct->entry, packet, ct->reply)))
+		return touch_and_tell(packet, ct, hook, EVENT_KIND_FLAGS);
+	if (unlikely(wanted == AGGREGATION_PACKETS))
+		return touch_and_tell(packet, ct, hook, EVENT_KIND_PACKET);
+	ct_touch(ct->entry, packet, ct->reply);
+	return true;
 }
 
 /* True if the entry's verdict holds at the active revision: the packet is counted and may pass. */
 __inline bool passes_by_cache(const struct packet *packet, const struct hook *hook, struct ct_lookup *ct,
 			      __u32 *receiver)
 {
-	__u32 sender;
+	__u32 sender, wanted;
 
 	if (!ct->entry || ct->verdict >> 32 != active_revision)
 		return false;
 	sender = ct->reply ? ct_destination_endpoint(ct->endpoints) : ct_source_endpoint(ct->endpoints);
 	*receiver = ct->reply ? ct_source_endpoint(ct->endpoints) : ct_destination_endpoint(ct->endpoints);
-	if (!is_at_its_hook(hook, sender, *receiver))
+	if (!is_at_its_hook(hook, sender, *receiver, &wanted) || !touch(packet, ct, hook, wanted))
 		return false;
-	if (unlikely(event_aggregation == AGGREGATION_PACKETS) && !write_cached_event(packet, ct, hook))
-		return false;
-	ct_touch(ct->entry, packet, ct->reply);
 	count_record(ct->entry->egress_record, packet->length);
 	count_record(ct->entry->ingress_record, packet->length);
 	count_reason(REASON_FORWARDED, hook->direction, packet->length);
@@ -202,6 +211,35 @@ int to_endpoint(struct __sk_buff *skb)
 		hook.from_source_hook = true;
 	}
 	return handle(skb, &hook);
+}
+
+/* For user space: tells what a flow's row still holds back. Returns 1 if there was anything. */
+SEC("syscall")
+int tell_held_back(struct held_back_request *request)
+{
+	__u32 row = request->row, only = 0;
+	struct denial_limit *limit = bpf_map_lookup_percpu_elem(&denial_limits, &row, request->cpu);
+	struct event_tally *tally = bpf_map_lookup_elem(&event_tally, &only);
+
+	/* A row in use tells it itself. */
+	if (!limit || !tally || row == OTHERS || bpf_jiffies64() - limit->since < jiffies_per_second)
+		return 0;
+	only = limit->held_packets != 0;
+	tell_rest(limit, tally);
+	return only;
+}
+
+/* For user space: tells the end of a connection whose time has run out. Returns 1 if it was to be told. */
+SEC("syscall")
+int tell_end(struct end_request *asked)
+{
+	struct end_request request = *asked;
+	struct ct_entry *entry;
+
+	entry = request.family == 4 ? bpf_map_lookup_elem(&ct4, &request.key) : bpf_map_lookup_elem(&ct6, &request.key);
+	if (!entry || !ct_expired(entry, protocol_of(&request)) || !ct_end_is_untold(entry))
+		return 0;
+	return write_end(&request, entry);
 }
 
 /* For the loader, which measures how fast it runs. */

@@ -40,7 +40,8 @@ struct answer {
 	__u32 rule;
 	__u8 verdict;
 	__u8 reason;
-	__u8 pad[2];
+	__u8 shape; /* of the entry's key, plus 1 */
+	__u8 pad;
 };
 
 /* Index of the lowest bit set, by a de Bruijn sequence: BPF has no instruction for it. */
@@ -110,6 +111,7 @@ __global int consider(const struct question *question, __u32 tier, __u32 shape, 
 	best->answer.rule = number;
 	best->answer.verdict = rule->verdict;
 	best->answer.reason = rule->reason;
+	best->answer.shape = shape + 1;
 	return 0;
 }
 
@@ -139,6 +141,7 @@ __inline void judge_direction(const struct question *question, struct answer *an
 {
 	answer->record = 0;
 	answer->rule = 0;
+	answer->shape = 0;
 	for (__u32 tier = TIER_ADMIN; tier < TIERS; tier++) {
 		if (live_shapes_of(tier, question->direction) == 0)
 			continue;

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "decision.h"
+#include "limit.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -31,9 +32,22 @@ __inline void count_record(__u32 record, __u32 length)
 		count(bpf_map_lookup_elem(&record_hits, &record), length);
 }
 
-__inline __u64 wake_up(struct event_tally *tally)
+/* Room for an event in the ring of this CPU, or null, and that is counted. */
+__inline struct event *reserve_event(struct event_tally *tally)
 {
-	return tally->written % EVENTS_PER_WAKE_UP ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+	__u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(&events, &cpu);
+	struct event *event = ring ? bpf_ringbuf_reserve(ring, sizeof(*event), 0) : 0;
+
+	if (!event)
+		tally->lost++;
+	return event;
+}
+
+__inline void submit_event(struct event *event, struct event_tally *tally)
+{
+	tally->written++;
+	bpf_ringbuf_submit(event, tally->written % EVENTS_PER_WAKE_UP ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 }
 
 __inline void fill_event(struct event *event, const struct packet *packet, const struct decision *decision)
@@ -59,32 +73,99 @@ __inline void fill_event(struct event *event, const struct packet *packet, const
 	event->verdict = decision->reason == REASON_FORWARDED ? VERDICT_ALLOW : VERDICT_DENY;
 	event->reason = decision->reason;
 	event->status = decision->status;
-	event->kind = EVENT_KIND_VERDICT;
-	event->egress_shape = 0;
-	event->ingress_shape = 0;
+	event->kind = decision->kind;
+	event->egress_shape = decision->egress.shape;
+	event->ingress_shape = decision->ingress.shape;
 	event->pad = 0;
-	event->packets[0] = 1;
-	event->packets[1] = 0;
-	event->bytes[0] = packet->length;
-	event->bytes[1] = 0;
 }
 
-__global int write_event(const struct packet *packet, const struct decision *decision, __u32 ifindex)
+/* Packets and bytes that the event speaks for. */
+__inline void fill_totals(struct event *event, const struct ct_entry *ended, const struct held_back *held)
+{
+	event->packets[0] = ended ? ended->packets[0] : held->packets + 1;
+	event->bytes[0] = ended ? ended->bytes[0] : held->bytes + event->length;
+	event->packets[1] = ended ? ended->packets[1] : 0;
+	event->bytes[1] = ended ? ended->bytes[1] : 0;
+}
+
+/* What a row has held back and no later event told, as an event like the last of its flow. */
+__inline void tell_rest(struct denial_limit *limit, struct event_tally *tally)
+{
+	struct held_back held;
+	struct event *event;
+	__u64 flow = limit->flow;
+
+	take_held_back(limit, &held);
+	if (!held.packets)
+		return;
+	event = reserve_event(tally);
+	if (!event)
+		return;
+	*event = limit->last;
+	event->time = bpf_ktime_get_ns();
+	event->packets[0] = held.packets;
+	event->bytes[0] = held.bytes;
+	if (limit->flow == flow)
+		submit_event(event, tally);
+	else
+		bpf_ringbuf_discard(event,
+				    BPF_RB_NO_WAKEUP); /* the row was taken over meanwhile: whose it was is lost */
+}
+
+/* The row that a denial is told by, with what it held back; null if this one is held back too. */
+__inline struct denial_limit *admit_denial(const struct packet *packet, const struct decision *decision,
+					   struct event_tally *tally, struct held_back *held)
+{
+	__u64 flow = denied_flow(packet, decision), now = bpf_jiffies64();
+	struct denial_limit *limit;
+	__u32 row;
+
+	limit = limit_of(flow, now, &row);
+	if (!limit)
+		return 0;
+	if (row != OTHERS && limit->flow != flow) {
+		tell_rest(limit, tally);
+		limit->flow = flow;
+		limit->told = 0;
+	}
+	if (!may_tell(limit, row, now)) {
+		if (row != OTHERS)
+			hold_back(limit, 1, packet->length);
+		tally->held_back++;
+		return 0;
+	}
+	take_held_back(limit, held);
+	return limit;
+}
+
+/* `ended` is the entry of a connection that is over, whose totals are told; else null. */
+__global int write_event(const struct packet *packet, const struct decision *decision, __u32 ifindex,
+			 const struct ct_entry *ended)
 {
 	__u32 row = 0;
 	struct event_tally *tally = bpf_map_lookup_elem(&event_tally, &row);
+	struct denial_limit *limit = 0;
+	struct held_back held = {};
 	struct event *event;
 
 	if (!tally || !packet || !decision)
 		return 0;
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (decision->reason && denials_per_second) {
+		limit = admit_denial(packet, decision, tally, &held);
+		if (!limit)
+			return 0;
+	}
+	event = reserve_event(tally);
 	if (!event) {
-		tally->lost++;
+		if (limit)
+			hold_back(limit, held.packets, held.bytes);
 		return 0;
 	}
 	fill_event(event, packet, decision);
+	fill_totals(event, ended, &held);
 	event->ifindex = ifindex;
-	tally->written++;
-	bpf_ringbuf_submit(event, wake_up(tally));
+	if (limit)
+		limit->last = *event;
+	submit_event(event, tally);
 	return 0;
 }

@@ -46,14 +46,15 @@ def loaded(verified: LoadedObject) -> LoadedObject:
     """The object as if it were just loaded."""
     for bpf_map in verified.maps.values():
         wipe(bpf_map)
-    verified.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.CONNECTIONS
+    settings = verified.maps[".data.events"].mmap_array()
+    settings["event_aggregation"][0] = Aggregation.CONNECTIONS
     return verified
 
 
 def wipe(bpf_map: BpfMap) -> None:
     """Empty a map, or fill it with zeros."""
-    if bpf_map.spec.key is None or bpf_map.spec.name == "judge_scratch":
-        return  # the ring is read before each run; the programs clean their scratch
+    if bpf_map.spec.name in ("events", "judge_scratch"):
+        return  # the rings are read before each run; the programs clean their scratch
     if not bpf_map.spec.type.array:
         bpf_map.delete_batch(bpf_map.dump()[0])
     elif bpf_map.spec.type.per_cpu:

@@ -21,6 +21,7 @@ from ringfence.abi import (
     CtStatus,
     Delivery,
     Direction,
+    EventKind,
     MetricsLayout,
     PeerKind,
     Reason,
@@ -30,7 +31,7 @@ from ringfence.abi import (
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.loader import LoadedObject
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 from ringfence.datapath.syscall import SK_BUFF, TestRun, prog_test_run
 from ringfence.engine.commands import Commit, Peer, RuleRow, WriteEndpoint
 from ringfence.policy.mapstate import PolicyKey
@@ -55,10 +56,11 @@ class Endpoint(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a packet: the program's answer, the first event, the packet as it left."""
+    """What became of a packet: the program's answer and its events; `ends` tell of connections that were over."""
 
     run: TestRun
     events: Any
+    ends: Any
 
     @property
     def passed(self) -> bool:
@@ -99,7 +101,8 @@ class Host:
         self.loaded = loaded
         self.committer = Committer(loaded.maps)
         self.table = EndpointTable(loaded.maps)
-        self.ring = EventRing(loaded.maps["events"])
+        self.ring = EventRings(loaded.rings)
+        self.limit_denials(0)
         self.endpoints: dict[str, Endpoint] = {}
         self.rules: dict[tuple[PolicyKey, RuleRow], int] = {}
 
@@ -155,7 +158,17 @@ class Host:
         fd = self.loaded.programs[program] if isinstance(program, str) else program
         self.ring.read()
         run = prog_test_run(fd, packet if isinstance(packet, bytes) else framed(packet), bytes(context))
-        return Outcome(run, self.ring.read())
+        events = self.ring.read()
+        over = (events["kind"] == EventKind.CLOSE) & (events["length"] == 0)
+        return Outcome(run, events[~over], events[over])
+
+    def aggregate(self, name: str, aggregation: Aggregation) -> None:
+        """Give an endpoint a setting of its own."""
+        self.loaded.maps["endpoints"].mmap_array()[self.endpoints[name].row]["aggregation"] = aggregation
+
+    def limit_denials(self, a_second: int) -> None:
+        """Tell so many denials of a flow each second; 0: all."""
+        self.loaded.maps[".data.events"].mmap_array()["denials_per_second"][0] = a_second
 
     def every_packet_writes_an_event(self) -> None:
         self.loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.PACKETS

@@ -90,7 +90,7 @@ def racing() -> Iterator[Callable[[list[Commit]], Race]]:
         host = Host(loaded)
         front = host.add("front", FRONT, "10.0.0.1")
         host.add("back", BACK, "10.0.0.2")
-        loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = 0
+        host.every_packet_writes_an_event()
         host.place(front, LOOPBACK)
         frame = bytes(Ether(src=front.mac, dst="02:00:00:00:00:01") / ip("10.0.0.1", "10.0.0.2") / UDP(dport=53))
         yield lambda states: Race(host, frame, states)

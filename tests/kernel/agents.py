@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ringfence.abi import MAPS
 from ringfence.api.client import Client
 from ringfence.datapath.loader import PIN_ROOT, unpin
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings, held_by
 from ringfence.datapath.syscall import BpfMap, obj_get
 from ringfence.engine import memory
 from ringfence.verdict import RuleText
@@ -124,7 +124,8 @@ class Agent:
     def unread_events(self) -> NDArray[Any]:
         """What nobody has read yet. Only while no agent runs, which is the ring's reader."""
         assert self.process is None
-        with self.pinned("events") as found, closing(EventRing(found)) as ring:
+        with self.pinned("events") as outer, ExitStack() as opened:
+            ring = opened.enter_context(EventRings([opened.enter_context(each) for each in held_by(outer)]))
             batches = _until_empty(ring.read)
             return np.concatenate(batches) if batches else np.empty(0, MAPS["events"].value)
 

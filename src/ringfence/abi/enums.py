@@ -59,10 +59,11 @@ class CtStatus(IntEnum):
 class Aggregation(IntEnum):
     """enum aggregation."""
 
-    PACKETS = 0
-    CONNECTIONS = 1
-    VERDICTS = 2
-    OFF = 3
+    HOST = 0
+    PACKETS = 1
+    CONNECTIONS = 2
+    VERDICTS = 3
+    OFF = 4
 
 
 class EventKind(IntEnum):
@@ -72,6 +73,13 @@ class EventKind(IntEnum):
     PACKET = 1
     FLAGS = 2
     CLOSE = 3
+
+
+class DenialLayout(IntEnum):
+    """enum denial_layout."""
+
+    ROWS = 2048
+    OTHERS = 100
 
 
 class Reason(IntEnum):
@@ -109,6 +117,7 @@ class CtState(IntEnum):
     REPLIED = 1
     CLOSING = 2
     RECREATED = 4
+    TOLD = 8
 
 
 class MetricsLayout(IntEnum):

@@ -140,6 +140,8 @@ class _Reader:
         members = {m.name: self.btf.strip(m.type).ref for m in self.btf.members(definition)}
         numbers = {n: self._uint(members[n]) for n in ("type", "max_entries", "map_flags") if n in members}
         key, value = (self._element(members[n]) if n in members else None for n in ("key", "value"))
+        if numbers["type"] == MapType.ARRAY_OF_MAPS:
+            value = np.dtype("<u4")  # a descriptor when written, the inner map's number when read
         flags, entries = numbers.get("map_flags", 0), numbers.get("max_entries", 0)
         return MapSpec(name, MapType(numbers["type"]), key, value, entries, flags)
 

@@ -20,6 +20,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
         np.dtype("<u4"),
         np.dtype(
             [
+                ("denials_per_second", "<u4"),
                 ("event_aggregation", "<u4"),
             ]
         ),
@@ -56,15 +57,16 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
     "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
-    "events": MapSpec("events", MapType.RINGBUF, None, None, 8388608, 0),
+    "denial_limits": MapSpec("denial_limits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.DENIAL_LIMIT, 2048, 0),
+    "ct4": MapSpec("ct4", MapType.LRU_HASH, structs.CT4_KEY, structs.CT_ENTRY, 262144, 0),
+    "ct6": MapSpec("ct6", MapType.LRU_HASH, structs.CT6_KEY, structs.CT_ENTRY, 131072, 0),
     "record_hits": MapSpec("record_hits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 131072, 0),
     "peer_records": MapSpec("peer_records", MapType.ARRAY, np.dtype("<u4"), structs.PEER_RECORD, 131072, 1024),
     "endpoints": MapSpec("endpoints", MapType.ARRAY, np.dtype("<u4"), structs.ENDPOINT, 4096, 1024),
     "interfaces": MapSpec("interfaces", MapType.HASH, np.dtype("<u4"), np.dtype("<u4"), 4096, 1),
-    "ct4": MapSpec("ct4", MapType.LRU_HASH, structs.CT4_KEY, structs.CT_ENTRY, 262144, 0),
-    "ct6": MapSpec("ct6", MapType.LRU_HASH, structs.CT6_KEY, structs.CT_ENTRY, 131072, 0),
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
+    "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
     "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V200"), 1, 0),
 }
 
@@ -87,4 +89,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "fb808bbf21cf2414c03696a9813250b7becd7c7ac5fbc18112a6d29ebdd27cd3"
+DIGEST: Final = "456561c74b775dffe145a52edca8112e878cda8037979243e70bbb6cc58fe9e2"

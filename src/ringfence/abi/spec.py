@@ -19,6 +19,7 @@ class MapType(IntEnum):
     LRU_HASH = 9
     LRU_PERCPU_HASH = 10
     LPM_TRIE = 11
+    ARRAY_OF_MAPS = 12
     RINGBUF = 27
 
     @property
@@ -29,7 +30,7 @@ class MapType(IntEnum):
     @property
     def array(self) -> bool:
         """Whether keys are row numbers and every row always exists."""
-        return self in (MapType.ARRAY, MapType.PERCPU_ARRAY)
+        return self in (MapType.ARRAY, MapType.PERCPU_ARRAY, MapType.ARRAY_OF_MAPS)
 
 
 BPF_F_MMAPABLE: Final = 1 << 10

@@ -41,6 +41,40 @@ EVENT: Final[np.dtype[Any]] = np.dtype(
         ("bytes", ("<u8", (2,))),
     ]
 )
+HELD_BACK_REQUEST: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("row", "<u4"),
+        ("cpu", "<u4"),
+    ]
+)
+CT6_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("low_address", ("u1", (16,))),
+        ("high_address", ("u1", (16,))),
+        ("low_port", ">u2"),
+        ("high_port", ">u2"),
+        ("protocol", "u1"),
+        ("echo_from_high", "u1"),
+        ("pad", ("u1", (2,))),
+    ]
+)
+END_REQUEST: Final[np.dtype[Any]] = np.dtype(
+    [
+        (
+            "key",
+            [
+                ("low_address", ("u1", (16,))),
+                ("high_address", ("u1", (16,))),
+                ("low_port", ">u2"),
+                ("high_port", ">u2"),
+                ("protocol", "u1"),
+                ("echo_from_high", "u1"),
+                ("pad", ("u1", (2,))),
+            ],
+        ),
+        ("family", "<u4"),
+    ]
+)
 IPCACHE_EXACT_KEY: Final[np.dtype[Any]] = np.dtype(
     [
         ("address", ("u1", (16,))),
@@ -86,29 +120,47 @@ EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
         ("held_back", "<u8"),
     ]
 )
-COUNTER: Final[np.dtype[Any]] = np.dtype(
+DENIAL_LIMIT: Final[np.dtype[Any]] = np.dtype(
     [
-        ("packets", "<u8"),
-        ("bytes", "<u8"),
-    ]
-)
-PEER_RECORD: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("identity", ("<u8", (2,))),
-        ("prefix_class", ("<u8", (2,))),
-        ("endpoint", ("<u8", (2,))),
-        ("pad", ("<u8", (2,))),
-    ]
-)
-ENDPOINT: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("ifindex", "<u4"),
-        ("id", "<u4"),
-        ("delivery", "u1"),
-        ("aggregation", "u1"),
-        ("mac", ("u1", (6,))),
-        ("host_mac", ("u1", (6,))),
-        ("pad2", ("u1", (10,))),
+        ("flow", "<u8"),
+        ("since", "<u8"),
+        ("held_packets", "<u8"),
+        ("held_bytes", "<u8"),
+        ("told", "<u4"),
+        ("pad", "<u4"),
+        (
+            "last",
+            [
+                ("time", "<u8"),
+                ("source", ("u1", (16,))),
+                ("destination", ("u1", (16,))),
+                ("source_port", ">u2"),
+                ("destination_port", ">u2"),
+                ("revision", "<u4"),
+                ("source_identity", "<u4"),
+                ("destination_identity", "<u4"),
+                ("egress_rule", "<u4"),
+                ("ingress_rule", "<u4"),
+                ("length", "<u4"),
+                ("ifindex", "<u4"),
+                ("source_endpoint", "<u2"),
+                ("destination_endpoint", "<u2"),
+                ("family", "u1"),
+                ("protocol", "u1"),
+                ("tcp_flags", "u1"),
+                ("icmp_type", "u1"),
+                ("direction", "u1"),
+                ("verdict", "u1"),
+                ("reason", "u1"),
+                ("status", "u1"),
+                ("kind", "u1"),
+                ("egress_shape", "u1"),
+                ("ingress_shape", "u1"),
+                ("pad", "u1"),
+                ("packets", ("<u8", (2,))),
+                ("bytes", ("<u8", (2,))),
+            ],
+        ),
     ]
 )
 CT4_KEY: Final[np.dtype[Any]] = np.dtype(
@@ -139,15 +191,29 @@ CT_ENTRY: Final[np.dtype[Any]] = np.dtype(
         ("pad", ("u1", (5,))),
     ]
 )
-CT6_KEY: Final[np.dtype[Any]] = np.dtype(
+COUNTER: Final[np.dtype[Any]] = np.dtype(
     [
-        ("low_address", ("u1", (16,))),
-        ("high_address", ("u1", (16,))),
-        ("low_port", ">u2"),
-        ("high_port", ">u2"),
-        ("protocol", "u1"),
-        ("echo_from_high", "u1"),
-        ("pad", ("u1", (2,))),
+        ("packets", "<u8"),
+        ("bytes", "<u8"),
+    ]
+)
+PEER_RECORD: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("identity", ("<u8", (2,))),
+        ("prefix_class", ("<u8", (2,))),
+        ("endpoint", ("<u8", (2,))),
+        ("pad", ("<u8", (2,))),
+    ]
+)
+ENDPOINT: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("ifindex", "<u4"),
+        ("id", "<u4"),
+        ("delivery", "u1"),
+        ("aggregation", "u1"),
+        ("mac", ("u1", (6,))),
+        ("host_mac", ("u1", (6,))),
+        ("pad2", ("u1", (10,))),
     ]
 )
 FRAGMENT_KEY: Final[np.dtype[Any]] = np.dtype(

@@ -10,7 +10,7 @@ from ringfence.abi import COUNTER, MAPS, Delivery, Direction, PeerKind, Tier
 from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
@@ -100,6 +100,12 @@ class DryKernel:
     def event_counts(self) -> EventCounts:
         return {"seen": 0, "lost": 0, "held_back": 0}
 
+    def tell_held_back(self) -> int:
+        return 0
+
+    def tell_ends(self) -> int:
+        return 0
+
     def undecoded(self) -> int:
         return 0
 
@@ -118,7 +124,7 @@ class DryKernel:
     def read_back(self) -> Readback:
         raise Unavailable("there are no maps to read back in a dry run")
 
-    def ring(self) -> EventRing | None:
+    def ring(self) -> EventRings | None:
         return None
 
     def close(self) -> None:

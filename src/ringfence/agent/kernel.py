@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ringfence.abi import Delivery
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
@@ -126,6 +126,12 @@ class Kernel(Protocol):
     def event_counts(self) -> EventCounts:
         """Events written and lost, and denials held back, since the programs were loaded."""
 
+    def tell_held_back(self) -> int:
+        """Have told what is held back of flows that are silent; of how many. To be called from a thread."""
+
+    def tell_ends(self) -> int:
+        """Have the ends told of connections whose time has run out; of how many. To be called from a thread."""
+
     def undecoded(self) -> int:
         """Records of the ring that were no events of this layout, since the agent started."""
 
@@ -144,8 +150,8 @@ class Kernel(Protocol):
     def read_back(self) -> Readback:
         """The policy state as the maps have it. Reads whole maps: to be called from a thread. Raises `Unavailable`."""
 
-    def ring(self) -> EventRing | None:
-        """The event ring, for its one reader."""
+    def ring(self) -> EventRings | None:
+        """The event rings, for their one reader."""
 
     def close(self) -> None:
         """Let go of everything; what is attached goes on judging."""

@@ -23,8 +23,9 @@ from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.features import jiffies_per_second
 from ringfence.datapath.loader import LoadedObject
 from ringfence.datapath.readback import Readback, read_back
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import OUTER, EventRings
 from ringfence.datapath.syscall import BpfMap, prog_test_run
+from ringfence.datapath.untold import Ends, HeldBack
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
@@ -38,7 +39,8 @@ _READ_FOR_A_CALL = 7  # rows that are read in one call among many, in the time t
 class LiveKernel:
     """The kernel's side of an instance, through one loaded object. The only writer of its maps.
 
-    `replaced` are the numbers of the programs that this object's programs come in place of.
+    `replaced` are the numbers of the programs that this object's programs come in place of, `knobs` those that differ
+    from the object's own.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class LiveKernel:
         directory: Path,
         mechanism: attach.Mechanism | None = None,
         replaced: frozenset[int] = frozenset(),
+        knobs: Mapping[str, int] | None = None,
     ) -> None:
         self._loaded = loaded
         self._directory = directory
@@ -55,7 +58,9 @@ class LiveKernel:
         self._maps = loaded.maps
         self._committer = Committer(loaded.maps)
         self._endpoints = EndpointTable(loaded.maps)
-        self._ring = EventRing(loaded.maps["events"])
+        self._ring = EventRings(loaded.rings)
+        self._held_back = HeldBack(loaded)
+        self._ends = Ends(loaded, knobs or {})
 
     @property
     def revision(self) -> int:
@@ -149,6 +154,12 @@ class LiveKernel:
         seen, lost, held_back = tally[0].tolist()
         return {"seen": seen, "lost": lost, "held_back": held_back}
 
+    def tell_held_back(self) -> int:
+        return self._held_back.tell()
+
+    def tell_ends(self) -> int:
+        return self._ends.tell()
+
     def undecoded(self) -> int:
         return self._ring.skipped
 
@@ -169,24 +180,37 @@ class LiveKernel:
         self._maps[name].update_batch(keys, entries)
 
     def maps(self) -> list[shapes.MapShape]:
-        return [_summary(name, bpf_map) for name, bpf_map in sorted(self._maps.items())]
+        known = {name: _summary(name, bpf_map) for name, bpf_map in sorted(self._maps.items())}
+        size = sum(ring.max_entries for ring in self._loaded.rings)
+        known[OUTER] |= {"type": "ringbuf", "entries": None, "max_entries": size, "key_bytes": 0, "value_bytes": 0}
+        return list(known.values())
 
     def map(self, name: str, known: Known) -> shapes.MapDump:
         bpf_map = self._maps.get(name) or self._maps.get(f".{name}")
         if bpf_map is None:
             raise NotFound(f"there is no map {name!r}; there are: {', '.join(sorted(MAPS))}")
-        if bpf_map.spec.key is None:
-            return {"name": name, "rows": []}
+        if name == OUTER:
+            return {"name": name, "rows": self._ring_rows()}
+        if bpf_map.spec.type.per_cpu and not bpf_map.counts:
+            return {"name": name, "rows": _rows_by_cpu(bpf_map, known)}
         keys, values = _rows(bpf_map)
         if bpf_map.spec.type.array:
             chosen = occupied(values)
             keys, values = keys[chosen], values[chosen]
         return {"name": name, "rows": Decoder(bpf_map.spec, known).rows(keys, values)}
 
+    def _ring_rows(self) -> list[shapes.MapRow]:
+        """One ring a CPU. Its records are for its reader alone; what waits for it is told in bytes."""
+        found = zip(self._loaded.rings, self._ring.pending, strict=True)
+        return [
+            {"key": cpu, "value": {"map_id": ring.info.id, "bytes": ring.max_entries, "unread_bytes": unread}}
+            for cpu, (ring, unread) in enumerate(found)
+        ]
+
     def read_back(self) -> Readback:
         return read_back(self._maps)
 
-    def ring(self) -> EventRing | None:
+    def ring(self) -> EventRings | None:
         return self._ring
 
     def close(self) -> None:
@@ -209,11 +233,22 @@ def _summary(name: str, bpf_map: BpfMap) -> shapes.MapShape:
     }
 
 
-def _count(bpf_map: BpfMap) -> int | None:
-    if bpf_map.spec.key is None:
-        return None
+def _count(bpf_map: BpfMap) -> int:
     keys, values = _rows(bpf_map)
     return len(occupied(values)) if bpf_map.spec.type.array else len(keys)
+
+
+def _rows_by_cpu(bpf_map: BpfMap, known: Known) -> list[shapes.MapRow]:
+    """Values that have no sum over the CPUs, each with the row and CPU that it is of."""
+    if bpf_map.spec.name == "judge_scratch":
+        return []  # the programs' own, of the packet they judged last
+    keys, values = bpf_map.dump_by_cpu()
+    found: list[shapes.MapRow] = []
+    for cpu in range(values.shape[1]):
+        chosen = occupied(values[:, cpu])
+        rows = Decoder(bpf_map.spec, known).rows(keys[chosen], values[chosen, cpu])
+        found += [{"key": {"row": row["key"], "cpu": cpu}, "value": row["value"]} for row in rows]
+    return found
 
 
 def _rows(bpf_map: BpfMap) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

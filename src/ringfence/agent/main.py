@@ -37,6 +37,7 @@ from ringfence.agent.reader import Reader
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
 from ringfence.agent.store import PolicyFiles, read_engine
+from ringfence.agent.sweeper import Sweeper
 from ringfence.agent.takeover import Taken, take
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import node_addresses, workload_interface
@@ -171,6 +172,7 @@ class _Agent:
         loop = asyncio.get_running_loop()
         ring = self.kernel.ring()
         reader = Reader(ring, hub) if ring else None
+        sweeper = Sweeper(self.kernel)
         news.look_at_all()
         listening = {"metrics": self.scraped.getsockname()[:2]} if self.scraped else {}
         _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision, **listening)
@@ -186,6 +188,7 @@ class _Agent:
             await asyncio.gather(*(server.serve() for server in servers))
         finally:
             news.close()
+            sweeper.close()
             if reader:
                 reader.close()
             hub.close()

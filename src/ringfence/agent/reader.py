@@ -1,4 +1,4 @@
-"""The reader: takes events out of the ring and hands them to the hub, woken by the kernel once a batch has gathered
+"""The reader: takes events out of the rings and hands them to the hub, woken by the kernel once a batch has gathered
 and by a timer that bounds the delay of the rest.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from ringfence.agent.hub import Hub
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 
 _TIMER_SECONDS = 0.01
 _BATCH_EVENTS = 16384
@@ -18,11 +18,12 @@ _CLOCK_EVERY = 1000  # timer ticks between two looks at the wall clock, which ma
 class Reader:
     """The one reader of the ring, in the running loop from construction until `close`."""
 
-    def __init__(self, ring: EventRing, hub: Hub) -> None:
+    def __init__(self, ring: EventRings, hub: Hub) -> None:
         self._ring = ring
         self._hub = hub
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(ring.fileno(), self._read)
+        for fd in ring.filenos:
+            self._loop.add_reader(fd, self._read)
         self._ticks = 0
         self._clock_offset_ns = 0
         self._tick()
@@ -30,7 +31,8 @@ class Reader:
     def close(self) -> None:
         """Read what is left and stop."""
         self._timer.cancel()
-        self._loop.remove_reader(self._ring.fileno())
+        for fd in self._ring.filenos:
+            self._loop.remove_reader(fd)
         self._read()
 
     def _tick(self) -> None:

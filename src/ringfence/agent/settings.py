@@ -20,11 +20,15 @@ RUN = Path("/run/ringfence")
 class AgentSettings:
     """What an agent is started with.
 
-    `socket` and `state_dir` default to places under /run/ringfence/<instance>. `map_sizes` are entries by map name,
-    bytes for the ring; `knobs` are those of the object (`abi.KNOBS`). `aggregation`: which packets of endpoints without
-    a setting of their own write an event. `attach_by` None is the best mechanism that the kernel has. `dry_run` prints
-    the commands for the kernel on standard output instead of carrying them out. `metrics_listen`: address and port of
-    a TCP listener for scrapers. `recent_flows` is how many of the newest events are kept in memory.
+    `socket` and `state_dir` default to places under /run/ringfence/<instance>.
+    `map_sizes` are entries by map name, of `events` the bytes of each ring.
+    `knobs` are those of the object (`abi.KNOBS`).
+    `aggregation`: which packets of endpoints without a setting of their own write an event.
+    `denial_limit`: how many denials of one flow each CPU tells a second, 0 for all.
+    `attach_by` None is the best mechanism that the kernel has.
+    `dry_run` prints the commands for the kernel on standard output instead of carrying them out.
+    `metrics_listen`: address and port of a TCP listener for scrapers.
+    `recent_flows` is how many of the newest events are kept in memory.
     """
 
     instance: str = "default"
@@ -38,6 +42,7 @@ class AgentSettings:
     map_sizes: Mapping[str, int] = field(default_factory=dict)
     knobs: Mapping[str, int] = field(default_factory=dict)
     aggregation: Literal["packets", "connections", "verdicts", "off"] = "connections"
+    denial_limit: int = 10
     attach_by: Literal["tcx", "clsact"] | None = None
     metrics_listen: Listen | None = None
     recent_flows: int = DEFAULT_EVENTS

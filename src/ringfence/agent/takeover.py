@@ -81,23 +81,24 @@ def take(settings: AgentSettings) -> Taken:
     directory = pin_directory(settings.instance, _name(content, settings))
     olds = [path for path in directory.parent.glob("*") if path != directory] if directory.parent.is_dir() else []
     mechanism = Mechanism(settings.attach_by) if settings.attach_by else None
+    knobs = {"jiffies_per_second": jiffies_per_second(), **settings.knobs}
     if is_pinned(directory):
         opened, whole = open_pinned(directory), _whole(olds)
-        _set_aggregation(opened, settings)
-        return Taken(LiveKernel(opened, directory, mechanism, _programs(whole)), directory, whole)
+        _set_events(opened, settings)
+        return Taken(LiveKernel(opened, directory, mechanism, _programs(whole), knobs), directory, whole)
     unpin(directory)  # what a run left that was killed while pinning
-    knobs = {"jiffies_per_second": jiffies_per_second(), **settings.knobs}
     loaded = load(knobs, settings.sizes, content)
     whole = _whole(olds)
     _continue_revisions(loaded, whole)
-    _set_aggregation(loaded, settings)
+    _set_events(loaded, settings)
     loaded.pin(directory)
-    return Taken(LiveKernel(loaded, directory, mechanism, _programs(whole)), directory, whole)
+    return Taken(LiveKernel(loaded, directory, mechanism, _programs(whole), knobs), directory, whole)
 
 
-def _set_aggregation(loaded: LoadedObject, settings: AgentSettings) -> None:
-    wanted = Aggregation[settings.aggregation.upper()]
-    loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = wanted
+def _set_events(loaded: LoadedObject, settings: AgentSettings) -> None:
+    words = loaded.maps[".data.events"].mmap_array()
+    words["event_aggregation"][0] = Aggregation[settings.aggregation.upper()]
+    words["denials_per_second"][0] = settings.denial_limit
 
 
 def _name(content: bytes, settings: AgentSettings) -> str:

@@ -105,12 +105,20 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     help="What is an event: every packet; new connections, denials, TCP flags and ends; judgements alone; nothing.",
 )
 @click.option(
+    "--denial-limit",
+    type=click.IntRange(0, 1_000_000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Denials of one flow that each CPU tells a second; the rest are told as a number. 0: tell all.",
+)
+@click.option(
     "--map-size",
     "map_sizes",
     multiple=True,
     callback=_sizes,
     metavar="NAME=N",
-    help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events. Repeatable.",
+    help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events, the ring of each CPU. Repeatable.",
 )
 @click.option(
     "--recent-flows",

@@ -17,7 +17,7 @@ from ringfence.datapath.commit import Committer
 from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.frames import opening_frame
 from ringfence.datapath.loader import load
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 from ringfence.datapath.syscall import prog_test_run
 from ringfence.engine.actual import Actual
 from ringfence.engine.commands import Peer, WriteEndpoint
@@ -52,8 +52,10 @@ class JudgingKernel:
         self._port = _FIRST_PORT
         with ExitStack() as on_failure:
             self._loaded = on_failure.enter_context(load({}, sizes))
-            self._ring = on_failure.enter_context(EventRing(self._loaded.maps["events"]))
-            self._loaded.maps[".data.events"].mmap_array()["event_aggregation"][0] = Aggregation.PACKETS
+            self._ring = on_failure.enter_context(EventRings(self._loaded.rings))
+            settings = self._loaded.maps[".data.events"].mmap_array()
+            settings["event_aggregation"][0] = Aggregation.PACKETS
+            settings["denials_per_second"][0] = 0
             self._table = EndpointTable(self._loaded.maps)
             self._committer = Committer(self._loaded.maps)
             self._resources = on_failure.pop_all()

@@ -17,6 +17,8 @@ import numpy as np
 
 from ringfence.abi import DIGEST, MAPS
 from ringfence.abi.layout import Layout, read_layout
+from ringfence.datapath import rings
+from ringfence.datapath.bpf import possible_cpus
 from ringfence.datapath.libbpf import BpfObject
 from ringfence.datapath.syscall import BpfMap, obj_get, obj_pin
 from ringfence.errors import Unavailable
@@ -38,10 +40,11 @@ def _pin_name(map_name: str) -> str:
 
 @dataclass(slots=True)
 class LoadedObject:
-    """Programs (descriptors) and maps by name. It owns all of them."""
+    """Programs (descriptors) and maps by name, and the event ring of each CPU. It owns all of them."""
 
     programs: dict[str, int] = field(default_factory=dict)
     maps: dict[str, BpfMap] = field(default_factory=dict)
+    rings: list[BpfMap] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -53,10 +56,11 @@ class LoadedObject:
         """Give all descriptors back; what is pinned or attached stays in the kernel."""
         for fd in self.programs.values():
             os.close(fd)
-        for bpf_map in self.maps.values():
+        for bpf_map in (*self.maps.values(), *self.rings):
             bpf_map.close()
         self.programs.clear()
         self.maps.clear()
+        self.rings.clear()
 
     def pin(self, directory: Path) -> None:
         """Pin everything. Raises FileExistsError where something is pinned already."""
@@ -79,7 +83,7 @@ def object_bytes() -> bytes:
 
 
 def load(knobs: Mapping[str, int], sizes: Mapping[str, int], data: bytes | None = None) -> LoadedObject:
-    """Load the object with these knobs (`abi.KNOBS`) and map sizes (max_entries; bytes for a ring).
+    """Load the object with these knobs (`abi.KNOBS`) and map sizes (max_entries; of `events` the bytes of each ring).
 
     Raises `Unavailable` when the object's layout is not that of `ringfence.abi`, or the kernel refuses it.
     """
@@ -88,10 +92,11 @@ def load(knobs: Mapping[str, int], sizes: Mapping[str, int], data: bytes | None 
     if layout.digest != DIGEST:
         raise Unavailable(f"the BPF object has layout {layout.digest[:12]}, expected {DIGEST[:12]}: run make setup")
     with BpfObject(content, "ringfence") as opened:
-        opened.set_sizes(sizes)
+        opened.set_sizes({name: size for name, size in sizes.items() if name != rings.OUTER})
+        opened.set_sizes({rings.OUTER: possible_cpus()})
         _set_knobs(opened.read_only_data(), layout, knobs)
         opened.load()
-        return _take(opened)
+        return _take(opened, sizes.get(rings.OUTER) or rings.default_size())
 
 
 def _set_knobs(data: memoryview, layout: Layout, knobs: Mapping[str, int]) -> None:
@@ -103,7 +108,7 @@ def _set_knobs(data: memoryview, layout: Layout, knobs: Mapping[str, int]) -> No
         data[offset : offset + len(text)] = text
 
 
-def _take(opened: BpfObject) -> LoadedObject:
+def _take(opened: BpfObject, ring_bytes: int) -> LoadedObject:
     with ExitStack() as on_failure:
         taken = LoadedObject()
         on_failure.callback(taken.close)
@@ -112,6 +117,7 @@ def _take(opened: BpfObject) -> LoadedObject:
         for name, fd in opened.maps().items():
             if name in MAPS:  # .rodata is not ours to touch
                 taken.maps[name] = BpfMap(os.dup(fd), MAPS[name])
+        taken.rings += rings.make(taken.maps[rings.OUTER], ring_bytes)
         on_failure.pop_all()
     return taken
 
@@ -130,6 +136,7 @@ def open_pinned(directory: Path) -> LoadedObject:
             taken.maps[name] = BpfMap(obj_get(directory / "maps" / _pin_name(name)), spec)
         for path in sorted((directory / "progs").iterdir()):
             taken.programs[path.name] = obj_get(path)
+        taken.rings += rings.held_by(taken.maps[rings.OUTER])
         on_failure.pop_all()
     return taken
 

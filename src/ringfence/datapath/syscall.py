@@ -149,6 +149,25 @@ class BpfMap:
             lookup()
         return self._decoded(raw)
 
+    def dump_by_cpu(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """All keys, and the values of a per-CPU map as rows of (element, CPU)."""
+        keys, values = batch.read(self.fd, self.key_dtype.itemsize, self._stored_size)
+        rows = values.reshape(len(keys), self._values, -1)[:, :, : self.value_dtype.itemsize]
+        decoded = np.ascontiguousarray(rows).view(self.value_dtype).reshape(len(keys), self._values)
+        return keys.view(self.key_dtype).reshape(-1), decoded
+
+    def update_by_cpu(self, key: Any, values: NDArray[Any]) -> None:
+        """Write an element of a per-CPU map, one value a CPU."""
+        stored = np.zeros((self._values, self._stored_size // self._values), np.uint8)
+        stored[:, : self.value_dtype.itemsize] = np.ascontiguousarray(values).view(np.uint8).reshape(self._values, -1)
+        self._element(Command.MAP_UPDATE_ELEM, self._keys(key), batch.address(stored), ANY)
+
+    @property
+    def counts(self) -> bool:
+        """Whether values are 64-bit counters alone, so that those of all CPUs have a sum."""
+        leaves = [item[0] for item in (self.value_dtype.fields or {}).values()]
+        return bool(leaves) and all(leaf.base == np.uint64 for leaf in leaves)
+
     def update_batch(self, keys: NDArray[Any], values: NDArray[Any], flags: int = ANY) -> None:
         """Write many elements; with flags one by one. Raises OSError at the first that is refused."""
         if len(keys) != len(values):
@@ -231,7 +250,7 @@ class TestRun:
 
 def prog_test_run(fd: int, data: bytes = b"", context: bytes = b"", repeat: int = 1) -> TestRun:
     """Run a program by BPF_PROG_TEST_RUN. `context` is a `SK_BUFF` row's bytes for a TC program; a program of type
-    syscall takes no data and runs once. Interfaces are those of the calling thread's network namespace.
+    syscall takes no data, runs once and gives no context back. Interfaces are those of the calling thread's namespace.
     """
     packet, after = ctypes.create_string_buffer(data, len(data) or 1), ctypes.create_string_buffer(len(data) + 512)
     given, left = (
@@ -243,8 +262,8 @@ def prog_test_run(fd: int, data: bytes = b"", context: bytes = b"", repeat: int 
             "<IIIIQQIIIIQQIII4x",
             *(fd, 0, len(data), len(data) + 512 if data else 0),
             *(ctypes.addressof(packet) if data else 0, ctypes.addressof(after) if data else 0),
-            *(repeat if data else 0, 0, len(context), len(context)),
-            *(ctypes.addressof(given) if context else 0, ctypes.addressof(left) if context else 0),
+            *(repeat if data else 0, 0, len(context), len(context) if data else 0),
+            *(ctypes.addressof(given) if context else 0, ctypes.addressof(left) if context and data else 0),
             *(0, 0, 0),
         ),
     )
