@@ -22,7 +22,7 @@ def kinds(*outcomes: Any) -> list[str]:
 
 
 def conversation(host: Host, net: Network, end: str, *, whole: bool = True) -> list[Any]:
-    """A connection from its first segment to its last, of the flags `end` from both sides; not `whole`: but the server's."""
+    """A connection up to the last segments, of the flags `end`: the client's and, if `whole`, the server's."""
     client = [tcp(net.frontend, net.backend, flags) for flags in ("S", "A", "PA", "A")]
     server = [tcp_reply(net.backend, net.frontend, flags) for flags in ("SA", "PA", "A")]
     first = [host.sends("frontend", client[0]), host.sends("backend", server[0])]
