@@ -76,8 +76,8 @@ class DryKernel:
     def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - nothing was judged
         return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
 
-    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:  # noqa: ARG002 - nothing is counted
-        return {}
+    def records(self, keys: Iterable[PolicyKey]) -> list[int]:
+        return [0 for _ in keys]
 
     def hits_of(self, records: Sequence[int]) -> Hits:
         return np.zeros(len(records), COUNTER)

@@ -102,8 +102,8 @@ class Kernel(Protocol):
     def entries(self, hits: Hits) -> Sequence[Entry]:
         """The active policy entries with their counters."""
 
-    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:
-        """The rows of the records of those keys that have one."""
+    def records(self, keys: Iterable[PolicyKey]) -> list[int]:
+        """The rows of the records of some keys, in order; 0 for one that has none."""
 
     def hits_of(self, records: Sequence[int]) -> Hits:
         """Packets and bytes of some records, also of one that was let go and not taken again."""

@@ -122,9 +122,9 @@ class LiveKernel:
             for (key, rule), record, counters in zip(rules.items(), records, counted, strict=True)
         ]
 
-    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:
+    def records(self, keys: Iterable[PolicyKey]) -> list[int]:
         row_of = self._committer.policy.row_of
-        return {key: row_of[key] for key in keys if key in row_of}
+        return [row_of.get(key, 0) for key in keys]
 
     def hits_of(self, records: Sequence[int]) -> Hits:
         hits, end = self._maps["record_hits"], max(records, default=0) + 1

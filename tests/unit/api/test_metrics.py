@@ -59,8 +59,8 @@ class CountingKernel(Kernel):
                     self.rows[key] = max(self.rows.values(), default=0) + 1
                     self.counted[self.rows[key]] = 0
 
-    def records(self, keys: Iterable[PolicyKey]) -> dict[PolicyKey, int]:
-        return {key: self.rows[key] for key in keys if key in self.rows}
+    def records(self, keys: Iterable[PolicyKey]) -> list[int]:
+        return [self.rows.get(key, 0) for key in keys]
 
     def hits_of(self, records: Any) -> Hits:
         return self.counted[list(records)]

@@ -8,13 +8,14 @@ from collections import deque
 from contextlib import suppress
 from time import monotonic, time_ns
 
+import numpy as np
+
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.metrics.durations import Durations
 from ringfence.agent.metrics.rule_traffic import RuleTraffic
 from ringfence.engine.commands import Commit
 from ringfence.engine.known import Known
 from ringfence.flow.decode import Events
-from ringfence.policy.mapstate import PolicyKey
 
 _AWAITED = 256  # revisions that no packet was judged by yet; with events switched off none ever tells
 _NS = 1_000_000_000
@@ -51,12 +52,12 @@ class CommitWatch:
         self.enforcement = Enforcement()
         self.durations = Durations()
         self.failures = 0
-        self._leaving: dict[PolicyKey, int] = {}
+        self._before: list[int] = []
         self._adopt()
 
     def begin(self, commit: Commit) -> None:
         """A commit is about to be made: whose entries change hands is known only now."""
-        self._leaving = self._kernel.records(commit.policy)
+        self._before = self._kernel.records(commit.policy)
 
     def made(self, commit: Commit, begun: float) -> None:
         """It is active. `begun` is the monotonic time of the call."""
@@ -71,22 +72,19 @@ class CommitWatch:
         self.failures += 1
 
     def _settle(self, commit: Commit) -> None:
-        """Records that were a rule's are another's, or nobody's; new ones begin at zero."""
-        leaving = list(self._leaving.values())
-        counted = self._kernel.hits_of(leaving)
-        self.traffic.take(leaving, counted)
-        numbers = {key: number for key, number in commit.policy.items() if number}
-        records = self._kernel.records(numbers)
-        stay = {key: place for place, key in enumerate(self._leaving) if key in records}
-        self.traffic.give({records[key]: numbers[key] for key in stay}, counted[list(stay.values())])
-        self.traffic.give({record: numbers[key] for key, record in records.items() if key not in stay})
+        """Records that were a rule's are another's, or nobody's; new ones begin at zero. Record 0 is none."""
+        before, after = np.array(self._before, np.int64), np.array(self._kernel.records(commit.policy), np.int64)
+        numbers = np.fromiter(commit.policy.values(), np.int64, len(before))
+        leaving, wanted = before > 0, (numbers > 0) & (after > 0)
+        counted = self._kernel.hits_of(before[leaving].tolist())
+        self.traffic.take(before[leaving], counted)
+        self.traffic.give(after[leaving & wanted], numbers[leaving & wanted], counted[wanted[leaving]])
+        self.traffic.give(after[~leaving & wanted], numbers[~leaving & wanted])
 
     def _adopt(self) -> None:
         """What was counted before is not known to be whose."""
         with suppress(OSError):
             numbers, _ = self._kernel.held()
-            records = self._kernel.records(numbers)
-            counted = self._kernel.hits_below(max(records.values(), default=-1) + 1)
-            self.traffic.give(
-                {record: numbers[key] for key, record in records.items()}, counted[list(records.values())]
-            )
+            records = np.array(self._kernel.records(numbers), np.int64)
+            counted = self._kernel.hits_below(int(records.max(initial=-1)) + 1)
+            self.traffic.give(records, np.fromiter(numbers.values(), np.int64, len(records)), counted[records])

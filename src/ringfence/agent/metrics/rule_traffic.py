@@ -9,7 +9,7 @@ settled when somebody asks.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from time import monotonic
 from typing import Any, NamedTuple
@@ -20,13 +20,14 @@ import numpy.typing as npt
 from ringfence.verdict import RuleText
 
 Counters = npt.NDArray[Any]
+Numbers = npt.NDArray[np.int64]
 
 _REMEMBERED = 8192  # rules without entries: one that comes back goes on where it was
 _TOLD_SECONDS = (
     900.0  # a rule without entries is told so long, that nobody who asks now and then misses its last packets
 )
-_SLICE = 16384  # records settled in one go, some 0.2 ms
-_NOBODY = 0
+_SLICE = 4096  # records settled in one go, some 0.05 ms, and 0.3 ms where all have grown
+_NOBODY, _PACKETS = 0, 0
 
 
 class RuleLabels(NamedTuple):
@@ -69,41 +70,39 @@ class RuleTraffic:
         """One more than the highest record that a rule ever had."""
         return len(self._owner)
 
-    def give(self, records: Mapping[int, int], seen: Counters | None = None) -> None:
-        """Records are rules' from now on (record -> rule number); what was counted until now is not theirs.
-
-        `seen` are the records' counters, in order; none were counted in records that are new.
+    def give(self, records: Numbers, rules: Numbers, seen: Counters | None = None) -> None:
+        """Records are rules' from now on, each the rule's of the number in its place; what was counted until now is not
+        theirs. `seen` are the records' counters, in order; nothing was counted yet in records that are new.
         """
         self.changes += 1
-        if not records:
+        if not len(records):
             return
-        rows = np.fromiter(records, np.int64, len(records))
-        self._grow(int(rows.max()) + 1)
-        accounts = {number: self._account(number) for number in set(records.values())}
-        self._owner[rows] = owners = np.fromiter((accounts[each] for each in records.values()), np.int64, len(records))
+        self._grow(int(records.max()) + 1)
+        numbers, place = np.unique(rules, return_inverse=True)
+        accounts = [self._account(number) for number in numbers.tolist()]
+        self._owner[records] = owners = np.array(accounts, np.int64)[place]
         np.add.at(self._entries, owners, 1)
-        self._seen[rows] = 0 if seen is None else _pairs(seen)
-        self._taken_at[rows] = self.changes
-        for account in accounts.values():
+        self._seen[records] = 0 if seen is None else _pairs(seen)
+        self._taken_at[records] = self.changes
+        for account in accounts:
             self._gone.pop(account, None)
 
-    def take(self, records: Sequence[int], counted: Counters) -> None:
+    def take(self, records: Numbers, counted: Counters) -> None:
         """Records are not their rules' any more; `counted` are their counters, in order."""
         self.changes += 1
-        rows, pairs = np.array(records, np.int64), _pairs(counted)
         # An entry that could not be deleted when it had become empty is nobody's.
-        owned = np.flatnonzero(rows < self.end)
-        owned = owned[self._owner[rows[owned]] != _NOBODY]
+        owned = np.flatnonzero(records < self.end)
+        owned = owned[self._owner[records[owned]] != _NOBODY]
         if not len(owned):
             return
-        rows = rows[owned]
-        self._add(rows, pairs[owned])
+        rows = records[owned]
+        self._add(rows, _pairs(counted[owned]))
         owners = self._owner[rows]
         np.subtract.at(self._entries, owners, 1)
         self._owner[rows] = _NOBODY
         self._taken_at[rows] = self.changes
         now = self._clock()
-        for account in np.unique(owners[self._entries[owners] == 0]).tolist():
+        for account in set(owners[self._entries[owners] == 0].tolist()):
             self._gone[account] = now
         self._forget()
 
@@ -113,9 +112,11 @@ class RuleTraffic:
         two steps others may have their turn.
         """
         pairs = _pairs(counted)
-        for start in range(0, min(len(pairs), self.end), _SLICE):
-            rows = np.arange(start, min(start + _SLICE, len(pairs), self.end))
-            rows = rows[(self._owner[rows] != _NOBODY) & (self._taken_at[rows] <= changes)]
+        for start in range(0, len(pairs), _SLICE):
+            part = slice(start, min(start + _SLICE, len(pairs)))
+            grown = pairs[part, _PACKETS] > self._seen[part, _PACKETS]
+            grown &= (self._owner[part] != _NOBODY) & (self._taken_at[part] <= changes)
+            rows = start + np.flatnonzero(grown)
             self._add(rows, pairs[rows])
             yield
 
@@ -124,11 +125,11 @@ class RuleTraffic:
         told = np.concatenate([np.flatnonzero(self._entries > 0), self._lately_gone()])
         left_out = max(0, len(told) - most)
         if left_out:
-            told = told[np.argpartition(self._sums[told, 0], left_out)[left_out:]]
-        order = told[np.argsort(self._sums[told, 0])[::-1]]
+            told = told[np.argpartition(self._sums[told, _PACKETS], left_out)[left_out:]]
+        order = told[np.argsort(self._sums[told, _PACKETS])[::-1]]
         return [self._sum(account) for account in order.tolist()], left_out
 
-    def _lately_gone(self) -> npt.NDArray[np.int64]:
+    def _lately_gone(self) -> Numbers:
         """The last to go are the last in order."""
         oldest = self._clock() - _TOLD_SECONDS
         recent = takewhile(lambda gone: gone[1] > oldest, reversed(self._gone.items()))
@@ -137,7 +138,7 @@ class RuleTraffic:
     def _sum(self, account: int) -> RuleSums:
         return RuleSums(self._labels[account], *self._sums[account].tolist())
 
-    def _add(self, rows: npt.NDArray[np.int64], counted: npt.NDArray[np.uint64]) -> None:
+    def _add(self, rows: Numbers, counted: npt.NDArray[np.uint64]) -> None:
         before = self._seen[rows]
         # A counter that was read before another look is no news; nor does one ever shrink while a rule has it.
         grown = np.where(counted > before, counted - before, 0)
@@ -176,7 +177,7 @@ class RuleTraffic:
 
 def _pairs(counters: Counters) -> npt.NDArray[np.uint64]:
     """Rows of (packets, bytes)."""
-    return np.stack([counters["packets"], counters["bytes"]], axis=1)
+    return np.ascontiguousarray(counters).view(np.uint64).reshape(-1, 2)
 
 
 def _labels(rule: RuleText | None) -> RuleLabels:

@@ -38,16 +38,15 @@ class Host:
     def give(self, records: dict[int, int]) -> None:
         """New entries of rules: their counters are zero."""
         self.counted[list(records)] = 0
-        self.traffic.take([], self.counted[[]])
-        self.traffic.give(records)
+        self.traffic.give(np.array(list(records)), np.array(list(records.values())))
 
     def take(self, *records: int) -> None:
-        self.traffic.take(records, self.counted[list(records)])
+        self.traffic.take(np.array(records), self.counted[list(records)])
 
     def hand_over(self, record: int, number: int) -> None:
         """An entry is another rule's from now on: its counter goes on."""
         self.take(record)
-        self.traffic.give({record: number}, self.counted[[record]])
+        self.traffic.give(np.array([record]), np.array([number]), self.counted[[record]])
 
     def scrape(self, most: int = 500) -> dict[RuleLabels, int]:
         """Packets by rule."""
@@ -107,7 +106,7 @@ def test_what_was_counted_before_the_agent_is_nobodys() -> None:
     """Records that are taken over with a count begin there: whose it was is not known."""
     host = Host()
     host.pass_packets(1, 5)
-    host.traffic.give({1: 7}, host.counted[[1]])
+    host.traffic.give(np.array([1]), np.array([7]), host.counted[[1]])
     host.pass_packets(1, 2)
     assert {labels(7): 2} == host.scrape()
 
