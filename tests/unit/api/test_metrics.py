@@ -2,29 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from ringfence.abi import COUNTER, Direction, Reason
-from ringfence.agent.kernel import Hits
+from ringfence.abi import Direction, Reason
 from ringfence.agent.listening import listen
 from ringfence.agent.metrics.families import FAMILIES
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.api.client import Client
-from ringfence.engine.commands import ClearEndpoint, Commit, WriteEndpoint
 from ringfence.errors import RingfenceError
-from ringfence.policy.mapstate import PolicyKey
 from tests.promtool import promtool
-from tests.unit.api.running import Kernel, Running
+from tests.unit.api.counting import CountingKernel
+from tests.unit.api.running import Running
 from tests.unit.engine.script import WEB
 from tests.unit.flow.batch import event
 
@@ -37,46 +34,6 @@ WEB_UID = "CiliumNetworkPolicy/default/web"
 
 def parse_openmetrics(text: str) -> list[Metric]:
     return list(openmetrics.text_string_to_metric_families(text))  # type: ignore[no-untyped-call] # it has no types
-
-
-class CountingKernel(Kernel):
-    """A dry kernel with counters that a test sets, by row of an entry's record."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[PolicyKey, int] = {}
-        self.counted = np.zeros(65536, COUNTER)
-        self.asked = 0
-        self.verdicts: dict[tuple[int, int], tuple[int, int]] = {}
-
-    def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
-        super().write(command)
-        if isinstance(command, Commit):
-            for key, number in command.policy.items():
-                if not number:
-                    self.rows.pop(key)
-                elif key not in self.rows:
-                    self.rows[key] = max(self.rows.values(), default=0) + 1
-                    self.counted[self.rows[key]] = 0
-
-    def records(self, keys: Iterable[PolicyKey]) -> list[int]:
-        return [self.rows.get(key, 0) for key in keys]
-
-    def hits_of(self, records: Any) -> Hits:
-        return self.counted[list(records)]
-
-    def hits_below(self, end: int) -> Hits:
-        return self.counted[:end].copy()
-
-    def metrics(self) -> dict[tuple[int, int], tuple[int, int]]:
-        self.asked += 1
-        return self.verdicts
-
-    def pass_packets(self, port: int, packets: int) -> None:
-        """Let the entries of a port judge some packets of 100 bytes."""
-        for row in (row for key, row in self.rows.items() if key.port == port):
-            self.counted[row]["packets"] += packets
-            self.counted[row]["bytes"] += 100 * packets
 
 
 @pytest.fixture

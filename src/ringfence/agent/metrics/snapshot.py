@@ -1,7 +1,7 @@
 """A snapshot: all that one scrape tells, gathered from the engine in the loop and from the kernel in a thread.
 
-What belongs to the loop is looked at in pieces, none of which takes longer than a millisecond or so; whole maps are read
-beside it.
+What belongs to the loop is looked at in pieces, none of which takes more than a millisecond or so; whole maps are
+read beside it.
 """
 
 from __future__ import annotations
