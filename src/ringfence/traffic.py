@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 PORT_BITS: Final = 16
@@ -93,6 +94,7 @@ def format_protocol(protocol: int) -> str:
     return _SPELLING[Protocol(protocol)] if protocol in _SPELLING else str(protocol)
 
 
+@lru_cache(maxsize=8192)
 def format_traffic(protocol: int, port: int | None) -> str:
     """`8080/TCP`, `echo-request/ICMPv6`, `3/ICMP`, `any/UDP`."""
     if port is None:

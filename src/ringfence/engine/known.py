@@ -17,13 +17,18 @@ _REMEMBERED_IDENTITIES = 65536
 
 
 class Known:
-    """The present and recent meaning of every number; the `Names` that flows are enriched with."""
+    """The present and recent meaning of every number; the `Names` that flows are enriched with.
+
+    Any thread may ask while the agent's changes it: each question is single reads of dicts, whose values are never
+    changed themselves, and a text is kept together with the labels that it was made of, so that one which another
+    thread made of labels that have just been replaced is never believed.
+    """
 
     def __init__(self, numbers: RuleNumbers, endpoints: Endpoints) -> None:
         self._numbers = numbers
         self._endpoints = endpoints
         self._labels: dict[int, Labels] = dict(RESERVED_LABELS)
-        self._texts: dict[int, tuple[str, ...]] = {}
+        self._texts: dict[int, tuple[Labels, tuple[str, ...]]] = {}
         self._gone: OrderedDict[int, None] = OrderedDict()
         self._just_gone: dict[int, Labels] = {}
 
@@ -54,10 +59,13 @@ class Known:
 
     def labels_of(self, identity: int) -> tuple[str, ...]:
         """The labels of an identity as texts; empty if it was never known."""
-        texts = self._texts.get(identity)
-        if texts is None:
-            labels = self._labels.get(identity)
-            texts = self._texts[identity] = tuple(labels.texts()) if labels else ()
+        labels = self._labels.get(identity)
+        if labels is None:
+            return ()
+        made_of, texts = self._texts.get(identity, (None, ()))
+        if made_of is not labels:
+            texts = tuple(labels.texts())
+            self._texts[identity] = labels, texts
         return texts
 
     def rule_of(self, number: int) -> RuleText | None:

@@ -5,7 +5,7 @@ A batch is a numpy array of `ringfence.abi.EVENT`: it stays one until somebody l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
@@ -13,13 +13,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ringfence.abi import EVENT
+from ringfence.abi import EVENT, CtStatus
+from ringfence.traffic import Protocol
 
 Events = npt.NDArray[np.void]
 # A row of bytes: numpy copies these as they are, and rows of a structure field by field, a hundred times as slow.
 _RAW: Final = np.dtype(f"V{EVENT.itemsize}")
 
+TYPED = (Protocol.ICMP, Protocol.ICMPV6)
 _IPV4_AT = 12  # an IPv4 address stands in the last four bytes of its mapped form
+_MAPPED = bytes(10) + b"\xff\xff"
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
 
 
@@ -43,6 +46,21 @@ def joined(batches: Sequence[Events]) -> Events:
 def address_text(raw: bytes, family: int) -> str:
     """The sixteen bytes of an address as text. Events write IPv4 mapped into ::ffff:0:0/96."""
     return str(IPv4Address(raw[_IPV4_AT:]) if family == 4 else IPv6Address(raw))
+
+
+@lru_cache(maxsize=8192)
+def address_bytes(text: str) -> bytes:
+    """The sixteen bytes that an address's text stands for."""
+    return IPv6Address(text).packed if ":" in text else _MAPPED + IPv4Address(text).packed
+
+
+def asked_ports(events: Events | Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint16]:
+    """The port of every row that a policy would name: of a reply, the one that its connection was opened to; of ICMP,
+    the type.
+    """
+    reply = events["status"] == CtStatus.REPLY
+    port = np.where(reply, events["source_port"], events["destination_port"])
+    return np.where(np.isin(events["protocol"], TYPED), events["icmp_type"], port).astype(np.uint16)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ringfence.abi import CtStatus, EventKind, Verdict
-from ringfence.flow.decode import Events, joined
+from ringfence.flow.decode import Events, asked_ports, joined
 from ringfence.flow.enrich import Names, flows
 from ringfence.flow.flow import Flow
 
@@ -76,14 +76,12 @@ def _edges(events: Events, names: Names, most: int) -> tuple[tuple[Edge, ...], i
 def _pair_numbers(events: Events) -> npt.NDArray[np.uint64]:
     """A number a row, equal for events of one pair: a hash, since sorting rows takes ten times as long."""
     reply = events["status"] == CtStatus.REPLY
-    port = np.where(reply, events["source_port"], events["destination_port"]).astype(np.uint64)
-    typed = np.isin(events["protocol"], (1, 58))
     columns: list[npt.NDArray[Any]] = [
         np.where(reply, events["destination_identity"], events["source_identity"]),
         np.where(reply, events["source_identity"], events["destination_identity"]),
         np.where(reply, events["destination_endpoint"], events["source_endpoint"]),
         np.where(reply, events["source_endpoint"], events["destination_endpoint"]),
-        np.where(typed, events["icmp_type"], port),
+        asked_ports(events),
         events["protocol"],
         events["reason"],
         events["egress_rule"],

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ringfence.abi import EVENT, CtStatus, Direction, EventKind, Reason, Verdict
-from ringfence.flow.decode import Events, address_text, flags_text
+from ringfence.flow.decode import TYPED, Events, address_text, flags_text
 from ringfence.flow.flow import End, Flow, FlowRule
 from ringfence.flow.match import MatchType, match_type
 from ringfence.traffic import Protocol as IpProtocol
@@ -21,7 +21,6 @@ from ringfence.verdict import RuleText
 
 _NS_PER_MICROSECOND = 1000
 _FIELDS = tuple(name for name in EVENT.names or () if not name.startswith("pad"))
-_TYPED = (IpProtocol.ICMP, IpProtocol.ICMPV6)
 
 
 class Names(Protocol):
@@ -66,8 +65,8 @@ def _flow(row: dict[str, Any], names: Names) -> Flow:
         verdict=Verdict(row["verdict"]),
         reason=Reason(row["reason"]),
         status=status,
-        egress=_rule(row["egress_rule"], names),
-        ingress=_rule(row["ingress_rule"], names),
+        egress=flow_rule(row["egress_rule"], names),
+        ingress=flow_rule(row["ingress_rule"], names),
         match=_match(row),
         revision=row["revision"],
         ifindex=row["ifindex"],
@@ -85,13 +84,14 @@ def _end(row: dict[str, Any], side: str, names: Names) -> End:
         identity=identity,
         labels=names.labels_of(identity),
         address=address_text(row[side], row["family"]),
-        port=row[f"{side}_port"] if row["protocol"] not in _TYPED else 0,
+        port=row[f"{side}_port"] if row["protocol"] not in TYPED else 0,
         endpoint=names.endpoint_of(endpoint) if endpoint else None,
         row=endpoint,
     )
 
 
-def _rule(number: int, names: Names) -> FlowRule | None:
+def flow_rule(number: int, names: Names) -> FlowRule | None:
+    """What a rule number of an event tells people; None for 0, which was not judged."""
     if not number:
         return None
     rule = names.rule_of(number)
@@ -110,7 +110,7 @@ def _match(row: dict[str, Any]) -> MatchType:
 
 def _traffic_text(row: dict[str, Any], protocol: int, status: CtStatus) -> str:
     """The port a policy would name: of a reply, the one that its connection was opened to."""
-    if protocol in _TYPED:
+    if protocol in TYPED:
         return format_traffic(protocol, row["icmp_type"])
     side = "source_port" if status is CtStatus.REPLY else "destination_port"
     return format_traffic(protocol, row[side])
