@@ -51,8 +51,8 @@ class Agent:
     def command(self, *more: str) -> list[str]:
         """How to start it."""
         options = ["--instance", self.instance, "--socket", self.socket]
-        state = ["--state-dir", str(self.directory / "state")]
-        return [sys.executable, "-m", "ringfence.cli", *options, "agent", *state, *more]
+        places = ["--state-dir", str(self.directory / "state"), "--flows-dir", str(self.directory / "flows")]
+        return [sys.executable, "-m", "ringfence.cli", *options, "agent", *places, *more]
 
     def start(self, command: Sequence[str] | None = None) -> None:
         """Start it, and return once it serves."""

@@ -34,6 +34,7 @@ from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
 from ringfence.agent.past import Past
 from ringfence.agent.reader import Reader
+from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
 from ringfence.agent.store import PolicyFiles, read_engine
@@ -119,15 +120,29 @@ class _Agent:
         gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
-        past = Past(hub, Recent(self.settings.recent_flows))
+        recording = Recording.start(self.settings, hub, _log.warning)
+        past = Past(hub, Recent(self.settings.recent_flows), recording.archive)
         parts = Parts(
-            instance, engine, self.kernel, changes, wiring, hub, files, namespaces, past, find=workload_interface
+            instance,
+            engine,
+            self.kernel,
+            changes,
+            wiring,
+            hub,
+            files,
+            namespaces,
+            past,
+            recording,
+            find=workload_interface,
         )
         service = Service(parts)
         servers: list[ApiServer | MetricsListener] = [ApiServer(self.settings.socket_path, service)]
         if self.scraped:
             servers.append(MetricsListener(self.scraped, service.metrics))
-        await self._serve(servers, hub, NetworkNews(engine, changes, wiring))
+        try:
+            await self._serve(servers, hub, NetworkNews(engine, changes, wiring))
+        finally:
+            await asyncio.to_thread(recording.close)
         await wiring.settle()
 
     async def _restore(self, changes: Changes, files: PolicyFiles, wiring: Wiring) -> None:

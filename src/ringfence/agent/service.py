@@ -22,6 +22,7 @@ from ringfence.agent.metrics.snapshot import Parts as MetricsParts
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.observation import Observation, hubble_form
 from ringfence.agent.past import Past
+from ringfence.agent.recording import Recording, warnings
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
@@ -50,15 +51,6 @@ from ringfence.policy.parse import Parsed, Source, parse_documents
 from ringfence.traffic import parse_named_port
 
 _DIGESTED_EVENTS = 1 << 20  # what an interval may hold before events of it are lost to its digest
-_NOT_RECORDED: shapes.Recording = {
-    "state": "off",
-    "reason": "not asked for",
-    "directory": "",
-    "segments": 0,
-    "bytes": 0,
-    "flows": 0,
-    "oldest": None,
-}
 _INIT = Labels([Label("reserved", "init")])
 _SLICE = 32  # entries shown in one go, some 0.3 ms: a change of policy does not wait for a long list
 _PARSED_BESIDE = 1 << 15  # characters; more than that would hold up everything else for over 10 ms
@@ -77,6 +69,7 @@ class Parts:
     files: PolicyFiles
     namespaces: Namespaces
     past: Past
+    recording: Recording
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -88,13 +81,16 @@ class Service:
         self._engine = parts.engine
         self._observation = Observation(parts.past)
         self._started = monotonic()
-        looked_at = MetricsParts(parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, self._recording)
+        looked_at = MetricsParts(
+            parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, parts.recording.status
+        )
         self._metrics = Metrics(looked_at, parts.changes)
 
     async def status(self) -> shapes.Status:
         metrics = self._.kernel.metrics()
         known = self.endpoints()
         hooks = await asyncio.to_thread(lambda: [self._.kernel.hook(each["ifindex"]) for each in known])
+        recording = await asyncio.to_thread(self._.recording.status)
         attached = [_attachment(each, hook) for each, hook in zip(known, hooks, strict=True)]
         return {
             "revision": self._.kernel.revision,
@@ -104,13 +100,13 @@ class Service:
             "identities": len(self._engine.state.identities()),
             "uptime_seconds": round(monotonic() - self._started, 3),
             "events": self._event_counts(),
-            "recording": self._recording(),
+            "recording": recording,
             "counters": views.counters(metrics),
             "attach": attached,
             "drops": views.drops(metrics),
             "last_commit": self._.changes.last_commit,
             "abi": DIGEST[:12],
-            "warnings": [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]],
+            "warnings": _missing(attached) + warnings(recording),
         }
 
     def _event_counts(self) -> shapes.EventCounts:
@@ -118,10 +114,12 @@ class Service:
         return {**counted, "losses": self._losses(counted["lost"])}
 
     def _losses(self, ring: int) -> shapes.Losses:
-        return {"ring": ring, "decode": self._.kernel.undecoded(), "subscriber": self._.hub.lost, "store": 0}
-
-    def _recording(self) -> shapes.Recording:
-        return _NOT_RECORDED
+        return {
+            "ring": ring,
+            "decode": self._.kernel.undecoded(),
+            "subscriber": self._.hub.lost,
+            "store": self._.recording.lost,
+        }
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         return await self._metrics.scrape(accept)
@@ -311,3 +309,7 @@ def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment
         "delivery": endpoint["delivery"],
         "delivery_reason": endpoint["delivery_reason"],
     }
+
+
+def _missing(attached: list[shapes.Attachment]) -> list[str]:
+    return [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]]

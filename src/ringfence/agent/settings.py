@@ -10,10 +10,12 @@ from typing import Literal
 from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
 from ringfence.flow.recent import DEFAULT_EVENTS
+from ringfence.history.limits import Limits
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
 
 RUN = Path("/run/ringfence")
+KEPT = Path("/var/lib/ringfence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class AgentSettings:
     `dry_run` prints the commands for the kernel on standard output instead of carrying them out.
     `metrics_listen`: address and port of a TCP listener for scrapers.
     `recent_flows` is how many of the newest events are kept in memory.
+    `record_flows`: keep a history of flows in `flows_dir`, by default under /var/lib/ringfence/<instance>, within
+    `flows_limits`.
     """
 
     instance: str = "default"
@@ -46,6 +50,9 @@ class AgentSettings:
     attach_by: Literal["tcx", "clsact"] | None = None
     metrics_listen: Listen | None = None
     recent_flows: int = DEFAULT_EVENTS
+    record_flows: bool = True
+    flows_dir: Path | None = None
+    flows_limits: Limits = field(default_factory=Limits)
 
     @property
     def directory(self) -> Path:
@@ -61,6 +68,11 @@ class AgentSettings:
     def state_path(self) -> Path:
         """Where the journal is."""
         return self.state_dir or self.directory / "state"
+
+    @property
+    def flows_path(self) -> Path:
+        """Where the history of flows is."""
+        return self.flows_dir or KEPT / self.instance / "flows"
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ringfence.cli.agent_recording import recording_limits, recording_options
 from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -135,6 +136,7 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     help="Answer scrapers of /metrics here too, as on 127.0.0.1:9479; the socket always does.",
 )
 @click.option("--metrics-anywhere", is_flag=True, help="Let --metrics-listen be an address that other hosts reach.")
+@recording_options
 @pass_session
 def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
@@ -148,6 +150,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     from ringfence.agent.settings import AgentSettings  # noqa: PLC0415 - likewise
 
     anywhere, metrics_listen = options.pop("metrics_anywhere"), options.pop("metrics_listen")
+    record_flows, flows_limits = recording_limits(options)
     timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(
         AgentSettings(
@@ -156,6 +159,8 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
             attach_by=None if mechanism == "auto" else mechanism,  # type: ignore[arg-type] # one of the choices
             knobs={name: seconds for name, seconds in timeouts.items() if seconds is not None},
             metrics_listen=parse_listen(metrics_listen, anywhere=anywhere) if metrics_listen else None,
+            record_flows=record_flows,
+            flows_limits=flows_limits,
             policy_cidr_match_mode=options.pop("cidr_match") or "",
             **options,
         )

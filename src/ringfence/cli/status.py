@@ -11,10 +11,11 @@ from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import LastCommit, Losses, Status, Verification
+    from ringfence.api.shapes import LastCommit, Losses, Recording, Status, Verification
 
 
 DRIFTED = 1
+MEBIBYTE = 1 << 20
 #: A proof over a large map takes its time.
 _PROOF_SECONDS = 600.0
 
@@ -78,6 +79,7 @@ def _print_totals(state: Status) -> None:
         ("Packets", f"{counters['allowed']} allowed, {counters['denied']} denied"),
         ("Events", f"{events['seen']} seen, {events['held_back']} denials held back"),
         ("Lost events", _losses(events["losses"])),
+        ("Recording", _recording(state["recording"])),
         ("Last commit", _commit(commit) if commit else "none yet"),
     ]
     for name, value in rows:
@@ -88,6 +90,14 @@ def _losses(losses: Losses) -> str:
     """Events that were lost, by stage."""
     told = [f"{count} at {stage}" for stage, count in cast("dict[str, int]", losses).items() if count]
     return ", ".join(told) if told else "none"
+
+
+def _recording(found: Recording) -> str:
+    if found["state"] != "recording":
+        return f"{found['state']}: {found['reason']}"
+    since = f" since {found['oldest']}" if found["oldest"] else ""
+    size = f"{found['bytes'] / MEBIBYTE:.1f} MiB"
+    return f"{found['flows']} flows{since}, {size} in {found['segments']} segments in {found['directory']}"
 
 
 def _commit(commit: LastCommit) -> str:

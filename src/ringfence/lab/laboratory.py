@@ -33,6 +33,11 @@ def socket_path(instance: str) -> str:
     return str(processes.directory(instance) / "agent.sock")
 
 
+def flows_path(instance: str) -> Path:
+    """Where a lab's agent keeps its history of flows."""
+    return processes.directory(instance) / "flows"
+
+
 def up(plan: Plan, sources: Sequence[tuple[str, str]], say: Say) -> None:
     """Bring a lab up with the policies of `sources` (name, text) in force; what an earlier one left is removed first.
 
@@ -90,9 +95,11 @@ def alone(instance: str) -> Iterator[None]:
 
 def start_agent(plan: Plan) -> None:
     """Start the lab's agent inside the node's namespace and wait until it answers."""
-    state = processes.directory(plan.instance) / "state"
+    place = processes.directory(plan.instance)
     arguments = ["-m", "ringfence.cli", "--instance", plan.instance, "--socket", socket_path(plan.instance)]
-    pid = processes.start(plan.instance, "agent", [*arguments, "agent", "--state-dir", str(state)], plan.node)
+    # Inside the lab's own directory, which goes with the lab.
+    directories = ["--state-dir", str(place / "state"), "--flows-dir", str(flows_path(plan.instance))]
+    pid = processes.start(plan.instance, "agent", [*arguments, "agent", *directories], plan.node)
     _await(plan.instance, "agent", pid, lambda: _answers(plan.instance))
 
 

@@ -18,6 +18,7 @@ from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Journal
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.past import Past
+from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.wiring import Wiring
@@ -103,6 +104,7 @@ class Running:
             PolicyFiles(),
             Namespaces(),
             Past(self.hub, Recent()),
+            Recording(None, "not asked for"),
             find,
         )
         self._api = ApiServer(self.socket, Service(parts))

@@ -121,7 +121,7 @@ class Photographer:
             rules_in_force=engine.numbers.in_use,
             identities=sum(1 for _ in engine.state.selectors),
             subscribers=self._.hub.subscribers,
-            recording=self._.recording(),
+            recording=await asyncio.to_thread(self._.recording),
         )
 
     def _ask(self, end: int) -> Asked:
