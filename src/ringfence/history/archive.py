@@ -38,19 +38,21 @@ class Archive:
         """
         self._settle()
         span = _Span(since_ns, until_ns, newest_first=newest_first)
-        try:
-            segments = span.ordered(listing(self._directory))
-        except FileNotFoundError:
-            return
-        for segment in segments:
+        for segment in span.ordered(self._segments()):
             if segment.readable and span.touches(segment.first, segment.last):
                 yield from self._read(segment, span)
+
+    def _segments(self) -> list[Segment]:
+        try:
+            return listing(self._directory)
+        except FileNotFoundError:
+            return []
 
     def _read(self, segment: Segment, span: _Span) -> Iterator[Batch]:
         try:
             yield from _sealed(segment.path, span) if not segment.is_open else _opened(segment.path, span)
         except FileNotFoundError:
-            now = next((each for each in listing(self._directory) if each.key == segment.key), None)
+            now = next((each for each in self._segments() if each.key == segment.key), None)
             if now is not None and now.rows is not None and span.touches(now.first, now.last):
                 yield from _sealed(now.path, span)
 

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -24,7 +25,6 @@ from ringfence.history.names import StoredNames
 
 MAGIC: Final = b"rff1"
 _HEAD: Final = struct.Struct("<4sIIQQQI")  # magic, bytes of header and of rows, number of rows, first, last, checksum
-_LAYOUT: Final = [[name, EVENT[name].base.str, list(EVENT[name].shape)] for name in EVENT.names or ()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,15 @@ class Appender:
 
 def _encoded(events: Events, names: StoredNames) -> tuple[bytes, bytes, memoryview]:
     rows = np.ascontiguousarray(events).view(np.uint8).data
-    header = json.dumps({"layout": _LAYOUT, "names": names.to_document()}, separators=(",", ":")).encode()
+    header = json.dumps({"layout": _layout(events.dtype), "names": names.to_document()}, separators=(",", ":")).encode()
     times = events["time"]
     sizes = len(header), len(rows), len(events), int(times.min()), int(times.max())
     return _HEAD.pack(MAGIC, *sizes, _checksum(sizes, header, rows)), header, rows
+
+
+@cache
+def _layout(kind: np.dtype[Any]) -> list[list[Any]]:
+    return [[name, kind[name].base.str, list(kind[name].shape)] for name in kind.names or ()]
 
 
 def _checksum(sizes: Sequence[int], header: bytes, rows: bytes | memoryview) -> int:

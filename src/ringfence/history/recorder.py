@@ -98,7 +98,7 @@ class Recorder:
         self._wake.set()
         self._thread.join(seconds)
         self._sealer.close(end)
-        if self._own:
+        if self._own and not self._thread.is_alive():
             self._own.release()
 
     def _run(self) -> None:

@@ -39,7 +39,7 @@ class WaitingEvents:
             return np.empty(0, EVENT)
         taken = [self._batches.popleft() for _ in range(len(self._batches))]
         # As bytes: numpy joins structured rows field by field, which takes ten times as long.
-        return np.frombuffer(b"".join(np.ascontiguousarray(batch).data for batch in taken), EVENT)
+        return np.frombuffer(b"".join(np.ascontiguousarray(batch, EVENT).data for batch in taken), EVENT)
 
     def done(self, count: int) -> None:
         """So many of those taken need no room any more."""
