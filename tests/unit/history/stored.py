@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from ringfence.abi import EVENT, CtStatus, Direction, EventKind, PeerKind, Reason, Tier, Verdict
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, joined
 from ringfence.flow.enrich import Names, flows
 from ringfence.flow.format import to_dict
 from ringfence.history.limits import Limits
@@ -67,14 +67,9 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     return st.tuples(*[numbers] * kind.shape[0]) if kind.shape else numbers
 
 
-def joined(*parts: Events) -> Events:
-    """Batches as one. numpy's own joining turns fields in wire order around."""
-    return np.frombuffer(b"".join(part.tobytes() for part in parts), EVENT) if parts else np.empty(0, EVENT)
-
-
 def batches(least: int = 0, most: int = 4) -> st.SearchStrategy[Events]:
     """A batch of events."""
-    return st.lists(rows(), min_size=least, max_size=most).map(lambda found: joined(*found))
+    return st.lists(rows(), min_size=least, max_size=most).map(joined)
 
 
 @st.composite

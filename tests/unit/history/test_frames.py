@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.abi import EVENT
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, joined
 from ringfence.history.frames import Appender, FrameReader
 from ringfence.history.names import StoredNames
 from tests.unit.flow.batch import Names, event
-from tests.unit.history.stored import batches, joined, names, numbered
+from tests.unit.history.stored import batches, names, numbered
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_rows_of_another_layout_are_read_by_their_fields(path: Path) -> None:
 
 def test_outlines_tell_times_without_reading_rows(path: Path) -> None:
     """Where a frame stands, how many rows it has, and the first and last time in it, whatever their order."""
-    unordered = joined(event(time=9), event(time=3), event(time=5))
+    unordered = joined([event(time=9), event(time=3), event(time=5)])
     write(path, unordered)
     with FrameReader(path) as reader:
         [outline] = reader.outlines()

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 
 from ringfence.abi import EVENT, CtStatus, EventKind, Reason, Verdict
 from ringfence.errors import RingfenceError
-from ringfence.flow.decode import Events
+from ringfence.flow.decode import Events, joined
 from ringfence.flow.query import FlowQuery
 from ringfence.history.names import StoredNames
 from ringfence.history.rows import from_table
 from ringfence.history.table import SCHEMA, to_table
 from tests.unit.flow.batch import DENIED, Names, event
-from tests.unit.history.stored import batches, joined, names, told
+from tests.unit.history.stored import batches, names, told
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,7 +78,7 @@ def test_no_events_are_a_table_too() -> None:
 
 def test_stored_flows_are_filtered_like_live_ones() -> None:
     """The same query selects the same rows of events and of what was stored of them."""
-    events = joined(event(), event(**DENIED), event("10.0.0.9", source_identity=2, source_endpoint=0))
+    events = joined([event(), event(**DENIED), event("10.0.0.9", source_identity=2, source_endpoint=0)])
     stored, read = from_table(to_table(events, Names()))
     for asked in ('{"type": "drop"}', '{"from": ["app=client"]}', '{"to": ["default/web"], "port": "8080/TCP"}'):
         query = FlowQuery.parse([asked], [])
