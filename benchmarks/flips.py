@@ -18,10 +18,10 @@ from typing import Final
 from benchmarks.compiled import traffic_program
 from benchmarks.worlds import PATH_CPU, wait_until_ready
 from ringfence.api.client import Client
+from ringfence.api.watch import Watcher
 from ringfence.lab import laboratory, namespaces
 from ringfence.lab.plan import Plan, plan
 from ringfence.lab.processes import RUN
-from ringfence.lab.watch import Watcher
 
 INSTANCE: Final = "bench-"
 PACE_MICROSECONDS: Final = 100

@@ -233,12 +233,13 @@ class Service:
     def policy(self, uid: str) -> shapes.PolicyShape:
         return views.policy(self._engine.state.policies.find(uid), text=True)
 
-    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+    async def entries(self, subject: int | None, peer: int | None, *, by_hand: bool = False) -> list[shapes.EntryShape]:
         hits = await asyncio.to_thread(self._.kernel.hits)
         found = [
             each
             for each in self._.kernel.entries(hits)
             if subject in (None, each.key.subject) and peer in (None, each.key.peer)
+            if not by_hand or each.key in self._engine.manual
         ]
         found.sort(key=lambda each: (each.key.direction, each.key.subject, each.key.tier, each.key))
         shown: list[shapes.EntryShape] = []
@@ -250,12 +251,21 @@ class Service:
     async def rules(self) -> list[shapes.RuleShape]:
         return views.rules(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
 
+    async def subjects(self) -> list[shapes.SubjectShape]:
+        return views.subjects(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
+
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
         made = await self._.changes.make(EntrySet(views.key_of(request), views.verdict_of(request)))
         return {"revision": made.revision}
 
     async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
         made = await self._.changes.make(EntryDeleted(views.key_of(key)))
+        return {"revision": made.revision}
+
+    async def change_entries(self, request: shapes.EntriesRequest) -> shapes.Revision:
+        events: list[Event] = [EntryDeleted(views.key_of(key)) for key in request["delete"]]
+        events += [EntrySet(views.key_of(entry), views.verdict_of(entry)) for entry in request["set"]]
+        made = await self._.changes.make(Together(tuple(events)))
         return {"revision": made.revision}
 
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:

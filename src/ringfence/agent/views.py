@@ -116,6 +116,25 @@ def rules(entries: Iterable[Entry], known: Known) -> list[shapes.RuleShape]:
     return sorted(found.values(), key=lambda rule: (-rule["packets"], rule["policy"], rule["index"]))
 
 
+def subjects(entries: Iterable[Entry], known: Known) -> list[shapes.SubjectShape]:
+    """Subjects with the sums of their entries, by number; the defaults are no policies, but count."""
+    found: dict[int, shapes.SubjectShape] = {}
+    policies: dict[int, set[str]] = {}
+    for each in entries:
+        rule, subject = known.rule_of(each.rule), each.key.subject
+        if rule is None:
+            continue
+        shape = found.setdefault(
+            subject, {"identity": subject, "policies": [], "entries": 0, "allowed": 0, "denied": 0, "bytes": 0}
+        )
+        shape["entries"] += 1
+        shape["denied" if rule.verdict is Verdict.DENY else "allowed"] += each.packets
+        shape["bytes"] += each.bytes
+        if rule.policy:
+            policies.setdefault(subject, set()).add(rule.policy)
+    return [{**found[subject], "policies": sorted(policies.get(subject, ()))} for subject in sorted(found)]
+
+
 def _rule(rule: RuleText) -> shapes.RuleShape:
     return {
         "policy": rule.policy,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket as sockets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
@@ -38,6 +39,8 @@ class Client:
         # There is no TLS on a unix socket: reading the system's certificates would take as long as a whole command.
         transport = httpx.HTTPTransport(uds=self.socket, verify=False)
         self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
+        self._streaming: sockets.socket | None = None
+        self._interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +117,11 @@ class Client:
         """Take policies out of force, all in one commit."""
         return cast("shapes.Applied", self._call("DELETE", "/v1/policies", body={"uids": list(uids)}))
 
-    def entries(self, subject: int | None = None, peer: int | None = None) -> list[shapes.EntryShape]:
-        """The entries of the policy map that is active in the kernel."""
-        query = {"subject": subject, "peer": peer}
+    def entries(
+        self, subject: int | None = None, peer: int | None = None, *, by_hand: bool = False
+    ) -> list[shapes.EntryShape]:
+        """The entries of the policy map that is active in the kernel, or only those that were set by hand."""
+        query = {"subject": subject, "peer": peer, "by_hand": "true" if by_hand else None}
         return cast("list[shapes.EntryShape]", self._call("GET", "/v1/bpf/policy", query=query))
 
     def rules(self) -> list[shapes.RuleShape]:
@@ -130,6 +135,17 @@ class Client:
     def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
         """Delete an entry that was set by hand."""
         return cast("shapes.Revision", self._call("DELETE", "/v1/bpf/policy", body=key))
+
+    def change_entries(
+        self, *, set_: Sequence[shapes.EntryRequest] = (), delete: Sequence[shapes.EntryKey] = ()
+    ) -> shapes.Revision:
+        """Set and delete entries by hand, all in one commit or none."""
+        body = {"set": list(set_), "delete": list(delete)}
+        return cast("shapes.Revision", self._call("PATCH", "/v1/bpf/policy", body=body))
+
+    def subjects(self) -> list[shapes.SubjectShape]:
+        """The identities that have entries, with their policies and counters."""
+        return cast("list[shapes.SubjectShape]", self._call("GET", "/v1/subjects"))
 
     def ipcache(self, address: str | None = None) -> list[shapes.IpcacheShape]:
         """What is known of every prefix, or of the longest one that contains an address."""
@@ -193,12 +209,23 @@ class Client:
         with self._streamed("/v1/digests", query) as got:
             yield self._lines(got)
 
+    def interrupt(self) -> None:
+        """End the stream that another thread reads, now and for good: it raises `Unavailable` there."""
+        self._interrupted = True
+        if self._streaming is not None:
+            # Closing it would leave the other thread waiting; a socket that is already closed needs no more.
+            with suppress(OSError):
+                self._streaming.shutdown(sockets.SHUT_RDWR)
+
     @contextmanager
     def _streamed(self, path: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
         with self._reported(), self._http.stream("GET", path, params=query, timeout=_NO_ANSWER_EXPECTED) as got:
             if got.is_error:
                 got.read()
                 raise _refusal(got)
+            self._streaming = got.extensions["network_stream"].get_extra_info("socket")
+            if self._interrupted:
+                raise Unavailable("the stream was interrupted")
             yield got
 
     def _lines(self, response: httpx.Response) -> Iterator[Any]:

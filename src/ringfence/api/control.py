@@ -59,17 +59,23 @@ class Control(Protocol):
     def policy(self, uid: str) -> shapes.PolicyShape:
         """One policy with its text. Raises `NotFound`."""
 
-    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
-        """The active entries of the policy map."""
+    async def entries(self, subject: int | None, peer: int | None, *, by_hand: bool = False) -> list[shapes.EntryShape]:
+        """The active entries of the policy map, or only those that were set by hand."""
 
     async def rules(self) -> list[shapes.RuleShape]:
         """The rules in force, with what they have counted."""
+
+    async def subjects(self) -> list[shapes.SubjectShape]:
+        """The identities that have entries, with their policies and counters."""
 
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
         """Set an entry by hand."""
 
     async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
         """Delete an entry set by hand. Raises `NotFound`."""
+
+    async def change_entries(self, request: shapes.EntriesRequest) -> shapes.Revision:
+        """Set and delete entries by hand, in one commit. Raises `NotFound`."""
 
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
         """What is known of every prefix, or of the one that an address falls under."""

@@ -26,6 +26,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _SLICE = 64  # elements of a list encoded in one go
 Terms = Annotated[list[str] | None, Query()]
+ByHand = Annotated[bool, Query(description="only entries that were set by hand")]
 Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between two digests")]
 
 
@@ -36,6 +37,7 @@ def create_app(control: Control) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_shape)
     _endpoint_routes(app, control)
     _policy_routes(app, control)
+    _entry_routes(app, control)
     _bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)
@@ -107,15 +109,23 @@ def _policy_routes(app: FastAPI, control: Control) -> None:
         return control.policy(uid)
 
 
-def _bpf_routes(app: FastAPI, control: Control) -> None:
+def _entry_routes(app: FastAPI, control: Control) -> None:
     # A whole map is not validated row by row on its way out: `response_model` documents it, the response is ready.
     @app.get("/v1/bpf/policy", response_model=list[shapes.EntryShape])
-    async def entries(subject: int | None = None, peer: int | None = None) -> StreamingResponse:
-        return _in_slices(await control.entries(subject, peer))
+    async def entries(
+        subject: int | None = None,
+        peer: int | None = None,
+        by_hand: ByHand = False,  # noqa: FBT002 - a query parameter
+    ) -> StreamingResponse:
+        return _in_slices(await control.entries(subject, peer, by_hand=by_hand))
 
     @app.get("/v1/rules")
     async def rules() -> list[shapes.RuleShape]:
         return await control.rules()
+
+    @app.get("/v1/subjects")
+    async def subjects() -> list[shapes.SubjectShape]:
+        return await control.subjects()
 
     @app.put("/v1/bpf/policy")
     async def set_entry(request: shapes.EntryRequest) -> shapes.Revision:
@@ -125,6 +135,12 @@ def _bpf_routes(app: FastAPI, control: Control) -> None:
     async def delete_entry(key: shapes.EntryKey) -> shapes.Revision:
         return await control.delete_entry(key)
 
+    @app.patch("/v1/bpf/policy")
+    async def change_entries(request: shapes.EntriesRequest) -> shapes.Revision:
+        return await control.change_entries(request)
+
+
+def _bpf_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
     async def ipcache(address: str | None = None) -> StreamingResponse:
         return _in_slices(control.ipcache(address))

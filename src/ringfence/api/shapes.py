@@ -255,6 +255,13 @@ class EntryRequest(EntryKey):
     action: Literal["allow", "deny"]
 
 
+class EntriesRequest(TypedDict):
+    """Manual entries to set and to delete, all in one commit or none."""
+
+    set: list[EntryRequest]
+    delete: list[EntryKey]
+
+
 class Revision(TypedDict):
     """The revision that a change became active with."""
 
@@ -466,4 +473,17 @@ class RuleShape(TypedDict):
     text: str
     entries: int
     packets: int
+    bytes: int
+
+
+class SubjectShape(TypedDict):
+    """An identity of this host's endpoints: the policies its entries come from, by uid, and what they have counted,
+    packets of either direction by the verdict of that direction.
+    """
+
+    identity: int
+    policies: list[str]
+    entries: int
+    allowed: int
+    denied: int
     bytes: int

@@ -14,8 +14,10 @@ ORIGIN: Final = "manual"
 
 
 def manual_rule(key: PolicyKey, verdict: Verdict) -> RuleText:
-    """What a manual entry stands for. Against other keys it weighs as a policy's rule of its tier does."""
-    like = Rule(ORIGIN, 0, Direction(key.direction), verdict, Selector(), ANYONE, tier=Tier(key.tier))
+    """What a manual entry stands for. Against other keys it weighs as the first rule of its tier that denies, whatever
+    its own verdict: of equal weight the more exact key wins, so that nothing of the tier overrules an exact one.
+    """
+    like = Rule(ORIGIN, 0, Direction(key.direction), Verdict.DENY, Selector(), ANYONE, tier=Tier(key.tier))
     denies = verdict is Verdict.DENY
     return RuleText(
         policy=ORIGIN,

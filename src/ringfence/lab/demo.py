@@ -15,13 +15,13 @@ from importlib.resources import files
 from typing import Any
 
 from ringfence.api.client import Client
+from ringfence.api.watch import Watcher
 from ringfence.errors import RingfenceError
 from ringfence.lab import laboratory
 from ringfence.lab.attempt import Target
 from ringfence.lab.laboratory import Say
 from ringfence.lab.plan import Plan, PlannedPod, plan
 from ringfence.lab.traffic import Sender, Stream
-from ringfence.lab.watch import Watcher
 
 PHASES = ("before", "flipped", "restored")
 BACKEND = "default/backend"

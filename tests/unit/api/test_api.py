@@ -4,11 +4,14 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
+from typing import Literal
 
 import httpx
 import pytest
 
 from ringfence.api.client import Client
+from ringfence.api.shapes import EntryRequest
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from tests.unit.api.running import Running, running
 from tests.unit.engine.script import WEB
@@ -218,3 +221,40 @@ def test_bad_requests_say_what_is_wrong(agent: Running) -> None:
     assert answer.status_code == 400
     assert "netns" in answer.json()["error"]
     assert answer.json()["problems"] == []
+
+
+def _entry(port: int, action: Literal["allow", "deny"]) -> EntryRequest:
+    return {"direction": "ingress", "subject": 256, "peer": 2, "port": port, "protocol": 6, "action": action}
+
+
+def test_entries_by_hand_are_one_commit_or_none(agent: Running, client: Client) -> None:
+    """Several entries are set and deleted by one commit; if one of them cannot be, none is."""
+    add(client, "web", 1, "app=web")
+    before = agent.kernel.commits
+    client.change_entries(set_=[_entry(22, "deny"), _entry(23, "deny")])
+    assert before + 1 == agent.kernel.commits
+    with pytest.raises(NotFound):
+        client.change_entries(set_=[_entry(25, "allow")], delete=[_entry(22, "deny"), _entry(24, "deny")])
+    assert [22, 23] == [entry["port"] for entry in client.entries(by_hand=True)]
+    client.change_entries(set_=[_entry(25, "allow")], delete=[_entry(22, "deny"), _entry(23, "deny")])
+    assert before + 2 == agent.kernel.commits
+    assert [25] == [entry["port"] for entry in client.entries(by_hand=True)]
+
+
+def test_subjects_have_their_policies(client: Client) -> None:
+    """Each identity of an endpoint tells the policies that its entries come from; the defaults are none."""
+    client.apply_policies([("web.yaml", WEB)])
+    add(client, "web", 1, "app=web")
+    add(client, "client", 2, "app=client")
+    found = {each["identity"]: each["policies"] for each in client.subjects()}
+    assert found == {client.endpoint("web")["identity"]: [WEB_UID], client.endpoint("client")["identity"]: []}
+
+
+def test_an_interrupted_stream_ends_for_its_reader(agent: Running) -> None:
+    """A reader that waits for a verdict that never comes is woken by whoever interrupts it."""
+    with Client(str(agent.socket)) as client, client.events() as events:
+        waker = Thread(target=client.interrupt)
+        waker.start()
+        with pytest.raises(Unavailable):
+            next(events)
+        waker.join()

@@ -177,7 +177,9 @@ class Answers:
             raise NotFound(f"there is no policy {uid}")
         return {**self.policies()[0], "text": "kind: CiliumNetworkPolicy\n"}
 
-    async def entries(self, subject: int | None, peer: int | None) -> list[shapes.EntryShape]:
+    async def entries(self, subject: int | None, peer: int | None, *, by_hand: bool = False) -> list[shapes.EntryShape]:
+        if by_hand:
+            return []
         allow: shapes.EntryShape = {
             "direction": "ingress",
             "subject": 67890,
@@ -223,6 +225,14 @@ class Answers:
     async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
         self.changes.append(("unset", key))
         return {"revision": 9}
+
+    async def change_entries(self, request: shapes.EntriesRequest) -> shapes.Revision:
+        self.changes.append(("entries", request))
+        return {"revision": 8}
+
+    async def subjects(self) -> list[shapes.SubjectShape]:
+        counted = {"entries": 3, "allowed": 8, "denied": 3, "bytes": 900}
+        return [{"identity": 67890, "policies": [RULE["policy"]], **counted}]  # type: ignore[typeddict-item] # as named
 
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
         if address not in {None, "10.0.0.1"}:
