@@ -7,7 +7,8 @@ import pytest
 from ringfence.abi import Direction, PeerKind, Tier, Verdict
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import EndpointAdded, EntrySet
-from ringfence.policy.lookup import Known, Lookup
+from ringfence.identity.ipcache import Known
+from ringfence.policy.lookup import Lookup
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.traffic import Traffic
 from ringfence.verdict import RuleText
