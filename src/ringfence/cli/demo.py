@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
 from time import monotonic
@@ -11,7 +12,6 @@ from typing import Any
 
 import click
 
-from ringfence.cli.demo_screen import Keys, Screen
 from ringfence.cli.output import print_json, print_table
 from ringfence.cli.session import Session, pass_session
 from ringfence.lab.demo import PHASES, Demo, running
@@ -22,7 +22,8 @@ DEFAULT_SECONDS = 12.0
 # Taking everything down takes about a second.
 END_SECONDS = 1.0
 SHORTEST_PHASE = 0.5
-REFRESH_SECONDS = 0.1
+
+Flip = Callable[[Demo, float | None], None]
 
 
 @click.command()
@@ -36,17 +37,16 @@ REFRESH_SECONDS = 0.1
 def demo(session: Session, *, headless: bool, seconds: float | None) -> None:
     """Watch a policy decide: ping, port 80 and port 8080 from a frontend and a stranger to a backend.
 
-    On a terminal A allows and D denies port 8080, and Q ends it. Everything is made in network namespaces of its own
-    and removed at the end.
+    On a terminal it opens the dashboard: A allows and D denies the chosen flow, at first that to port 8080, and Q ends
+    it. Everything is made in network namespaces of its own and removed at the end.
     """
     # Asked to end, it ends as by Ctrl-C: with everything removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     end = None if seconds is None else monotonic() + seconds
+    by_the_clock = headless or not (sys.stdin.isatty() and sys.stdout.isatty())
+    flip = _flip_by_the_clock if by_the_clock else _dashboard()
     with running(session.instance or DEFAULT_DEMO, _say) as show:
-        if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            _flip_by_the_clock(show, end or monotonic() + DEFAULT_SECONDS)
-        else:
-            _flip_by_keys(show, end)
+        flip(show, end)
         show.stop()
         totals = show.summary()
     if headless:
@@ -59,8 +59,16 @@ def _say(message: str) -> None:
     click.echo(message, err=True)
 
 
-def _flip_by_the_clock(show: Demo, end: float) -> None:
+def _dashboard() -> Flip:
+    """Find out whether there is what draws the dashboard, before a lab is made for it."""
+    from ringfence.lab.demo_dashboard import watch  # noqa: PLC0415 - textual takes longer to import than all else
+
+    return lambda show, end: watch(show, None if end is None else end - END_SECONDS)
+
+
+def _flip_by_the_clock(show: Demo, end: float | None) -> None:
     """Give each phase a third of the time that is left, open the port after the first and block it after the second."""
+    end = end or monotonic() + DEFAULT_SECONDS
     waits = len(PHASES) * PATIENCE + END_SECONDS
     phase_seconds = max(SHORTEST_PHASE, (end - monotonic() - waits) / len(PHASES))
     pause = Event()
@@ -76,18 +84,6 @@ def _flip(show: Demo, *, open_port: bool) -> None:
     milliseconds = show.flip(open_port=open_port)
     now = "open" if open_port else "blocked"
     _say(f"phase {show.phase}: port 8080 {now}; the first packet was judged by it {milliseconds:.2f} ms after the call")
-
-
-def _flip_by_keys(show: Demo, end: float | None) -> None:
-    """Show the verdicts live; A and D flip the rule, Q and Ctrl-C end."""
-    with suppress(KeyboardInterrupt), Keys() as keys, Screen(show) as screen:
-        while end is None or monotonic() < end - END_SECONDS:
-            key = keys.pressed(REFRESH_SECONDS)
-            if key == "q":
-                return
-            if key in {"a", "d"} and show.open != (key == "a"):
-                screen.flipped(show.flip(open_port=key == "a"))
-            screen.refresh()
 
 
 def _print_totals(totals: dict[str, Any]) -> None:

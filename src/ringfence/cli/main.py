@@ -22,8 +22,18 @@ COMMANDS = {
     "status": Lazy("ringfence.cli.status:status", "The agent's state: revision, attachments, counters, drops."),
     "bpf": Lazy("ringfence.cli.bpf:bpf", "The kernel's maps: policy, ipcache, ct, map."),
     "monitor": Lazy("ringfence.cli.monitor:monitor", "Verdicts, live, each with the rule that decided it."),
+    "top": Lazy("ringfence.cli.top:top", "The dashboard: flows, rules and losses, live, with rules flipped by a key."),
     "lab": Lazy("ringfence.cli.lab:lab", "Manifests as network namespaces: up, probe, down."),
     "demo": Lazy("ringfence.cli.demo:demo", "A policy at work and flipped, in a lab of its own."),
+}
+#: The extra that brings a module; those that are not here come with the agent.
+EXTRAS = {
+    "duckdb": "flows",
+    "pyarrow": "flows",
+    "pytz": "flows",
+    "grpc": "hubble",
+    "google": "hubble",
+    "textual": "top",
 }
 EPILOG = """\b
 Exit codes:
@@ -63,7 +73,8 @@ def _tell(error: BaseException) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("ringfence"):
-        click.echo(f"this needs {error.name}; get it with: pip install 'ringfence[agent]'", err=True)
+        extra = EXTRAS.get(error.name.partition(".")[0], "agent")
+        click.echo(f"this needs {error.name}; get it with: pip install 'ringfence[{extra}]'", err=True)
         return Unavailable.exit_code
     message = " ".join(str(error).split())
     click.echo(f"internal error: {type(error).__name__}: {message} (RINGFENCE_DEBUG=1 shows where)", err=True)

@@ -38,6 +38,7 @@ class Demo:
         self.open = False
         self.milliseconds: float | None = None
         self.phase = PHASES[0]
+        self.phases = [PHASES[0]]
         socket = laboratory.socket_path(instance)
         self.client = Client(socket)
         self.watcher = Watcher(socket)
@@ -67,11 +68,25 @@ class Demo:
         if judged is None:
             raise RingfenceError(f"no packet was judged by revision {revision} within {JUDGED_SECONDS:.0f} seconds")
         milliseconds = (judged - called).total_seconds() * 1000
-        self.milliseconds = milliseconds if self.milliseconds is None else self.milliseconds
-        self.open, self.phase = open_port, PHASES[1] if open_port else PHASES[2]
-        for sender in self._senders:
-            sender.begin(self.phase)
+        self.note(milliseconds)
+        self.open = open_port
+        self.begin(PHASES[1] if open_port else PHASES[2])
         return milliseconds
+
+    def note(self, milliseconds: float) -> None:
+        """Take in how long a flip took to judge; the totals tell the first."""
+        self.milliseconds = milliseconds if self.milliseconds is None else self.milliseconds
+
+    def begin(self, phase: str) -> None:
+        """Count what is sent from now on under a phase."""
+        self.phase = phase
+        self.phases = list(dict.fromkeys([*self.phases, phase]))
+        for sender in self._senders:
+            sender.begin(phase)
+
+    def hurry(self, stream: Stream) -> None:
+        """Send a stream's packets every millisecond, uncounted, until a phase begins."""
+        self._senders[SENDERS.index(stream.source)].hurry(stream)
 
     def settle(self) -> None:
         """Wait until every counted attempt is answered or given up."""
@@ -96,7 +111,7 @@ class Demo:
         """The totals, as `--headless` prints them."""
         state = self.client.status()
         return {
-            "flows": [row for phase in PHASES for row in self._rows(phase)],
+            "flows": [row for phase in self.phases for row in self._rows(phase)],
             "events": {"seen": state["events"]["seen"], "lost": state["events"]["lost"] + self.watcher.lost},
             "counters": dict(state["counters"]),
             "time_to_enforcement_ms": None if self.milliseconds is None else round(self.milliseconds, 3),

@@ -82,10 +82,10 @@ class Sender:
             self._change.wait_for(lambda: self._counted == 0, timeout=4 * PATIENCE)
 
     def hurry(self, stream: Stream) -> None:
-        """Send on one connection every millisecond, uncounted, until the next phase; returns once it does so.
+        """Send every millisecond, uncounted, until the next phase; returns once it does so.
 
-        An established connection writes an event only when a new revision judges it again, so this costs nothing that
-        would delay what it is there to observe.
+        Questions are asked on one connection: established, it writes an event only when a new revision judges it again,
+        so this costs nothing that would delay what it is there to observe. TCP connects anew each time.
         """
         with self._change:
             self._extra, self._hurrying = stream, False
@@ -125,9 +125,16 @@ class Sender:
             elif self._connection is None:
                 self._connection = Attempt(self._extra.target)
             else:
-                self._connection.ask_again()
+                self._repeat(self._connection)
                 self._hurrying = True
                 self._change.notify_all()
+
+    def _repeat(self, connection: Attempt) -> None:
+        if connection.target.protocol != "TCP":
+            connection.ask_again()
+            return
+        connection.close()
+        self._connection = None
 
     def _begin_attempt(self, stream: Stream) -> None:
         with self._change:

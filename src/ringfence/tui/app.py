@@ -88,6 +88,7 @@ class Top(App[None]):
         super().__init__()
         # The terminal's own colours, on its own background.
         self.theme = "ansi-dark"
+        self.failure: Exception | None = None
         self._options = options
         self.picture = Picture(options.asked)
         self._digests = DigestFeed(options.socket, options.interval, self._tell)
@@ -102,6 +103,14 @@ class Top(App[None]):
         self._filter = Input(id="filter", compact=True, placeholder=EXAMPLE)
         self._message = Lines(2)
         self._keys = Lines(1)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Give an error to whoever opened the dashboard, who knows how to tell one; a test has it raised."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self.failure = error
+        self.exit(return_code=1)
 
     def compose(self) -> ComposeResult:
         """Stack the parts; of the panels one is shown."""
@@ -318,6 +327,8 @@ def run(options: Options) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, top.exit)
         await top.run_async()
+        if top.failure is not None:
+            raise top.failure
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ringfence.tui.byhand import Action, HandKey, Standing, entries_for
 from ringfence.tui.flip import Change, Planned, Watched
+from ringfence.tui.flowlist import key_of
 from ringfence.tui.picture import Picture
 from ringfence.tui.wording import end_name
 
@@ -27,7 +28,7 @@ def flipping(flow: FlowShape, action: Action) -> Change:
     ends = f"{end_name(source)} -> {end_name(destination)} {flow['port']}"
     port = None if flow["protocol"].isdigit() else flow["port"]
     watched = Watched((str(source["identity"]),), (str(destination["identity"]),), port)
-    return Change(f"{_DONE[action]} by hand: {ends}", watched, plan)
+    return Change(f"{_DONE[action]} by hand: {ends}", watched, plan, key_of(flow))
 
 
 def undoing(picture: Picture) -> Change:

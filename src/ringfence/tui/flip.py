@@ -17,6 +17,7 @@ from ringfence.api.watch import Watcher
 from ringfence.errors import RingfenceError
 from ringfence.tui.byhand import Standing, standing
 from ringfence.tui.feeds import Tell
+from ringfence.tui.flowlist import FlowKey
 from ringfence.tui.news import ByHandCame, Failed, Judged, Made
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 class Companion(Protocol):
     """Somebody who goes along with flips: the demo, which counts what it sends by phases."""
 
-    def before_flip(self) -> None:
-        """A change is about to be made."""
+    def before_flip(self, flow: FlowKey | None) -> None:
+        """A change is about to be made, of one flow or of several."""
 
-    def after_flip(self, entries: Standing) -> None:
-        """These entries were set, or with none of them all was taken back."""
+    def first_judged(self, milliseconds: float) -> None:
+        """The first packet was judged by it."""
 
     def lines(self) -> Sequence[str]:
-        """What it wants to have shown, now."""
+        """What it wants to have shown, now; always as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Change:
     what: str
     watched: Watched
     plan: Callable[[Standing], Planned]
+    flow: FlowKey | None = None
 
 
 class Flips:
@@ -96,7 +98,10 @@ class Flips:
         flow = watcher.first_flow(revision)
         if flow is not None:
             judged = datetime.fromisoformat(flow["time"])
-            self._tell(Judged(change.what, revision, (judged - called).total_seconds() * 1000, flow))
+            milliseconds = (judged - called).total_seconds() * 1000
+            self._tell(Judged(change.what, revision, milliseconds, flow))
+            if self._companion is not None:
+                self._companion.first_judged(milliseconds)
         watcher.stop()
 
     def _commit(self, change: Change) -> tuple[int, datetime, Watcher]:
@@ -104,7 +109,7 @@ class Flips:
             if self._watcher is not None:
                 self._watcher.stop()
             if self._companion is not None:
-                self._companion.before_flip()
+                self._companion.before_flip(change.flow)
             watched = change.watched
             # It listens before the call: of packets that come meanwhile none is missed.
             self._watcher = watcher = Watcher(
@@ -117,8 +122,6 @@ class Flips:
             called = datetime.now(UTC)
             revision = client.change_entries(set_=planned.set, delete=planned.delete)["revision"]
             self._tell(Made(change.what, revision, planned.entries, before))
-            if self._companion is not None:
-                self._companion.after_flip(planned.entries)
             self._tell(ByHandCame(client.entries(by_hand=True)))
         if self._ended:
             watcher.stop()

@@ -7,6 +7,7 @@ one with a minus takes away what it means. What values there are, the agent know
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,14 +35,22 @@ def parse_line(line: str) -> Asked:
     """Read a filter line. Raises `BadInput` for a word that is no term."""
     wanted: dict[str, list[str]] = {}
     unwanted: list[str] = []
-    for word in line.split():
+    for word in _words(line):
         name, value = _term(word.removeprefix("-"))
         if word.startswith("-"):
             unwanted.append(json.dumps({name: [value]}))
         else:
             wanted.setdefault(name, []).append(value)
     allow = (json.dumps(wanted),) if wanted else ()
-    return Asked(" ".join(line.split()), allow, tuple(unwanted))
+    return Asked(line.strip(), allow, tuple(unwanted))
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line; quotes keep blanks in one: `from:"app in (a, b)"`."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise BadInput(f"a quote is not closed in {line!r}") from error
 
 
 def _term(word: str) -> tuple[str, str]:
