@@ -59,7 +59,7 @@ def policy(found: Policy, *, text: bool = False) -> shapes.PolicyShape:
         "origin": str(found.origin),
         "rules": len(found.rules),
     }
-    return {**shape, "text": found.text} if text else shape
+    return {**shape, "text": found.text, "text_line": found.text_line} if text else shape
 
 
 def problem(found: Problem) -> shapes.ProblemShape:

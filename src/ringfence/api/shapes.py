@@ -225,7 +225,9 @@ class PolicyUids(TypedDict):
 
 
 class PolicyShape(TypedDict):
-    """A policy that is in force. `origin` is file:line, `text` the document as it was written."""
+    """A policy that is in force. `origin` is file:line, `text` the document as it was written, `text_line` the line of
+    its file that the text begins with.
+    """
 
     uid: str
     kind: str
@@ -234,6 +236,7 @@ class PolicyShape(TypedDict):
     origin: str
     rules: int
     text: NotRequired[str]
+    text_line: NotRequired[int]
 
 
 class EntryKey(TypedDict):

@@ -84,7 +84,9 @@ def read_policy(document: Document, written: CiliumPolicy, base: Path = ()) -> P
     for spec, path in specs:
         rules.extend(_SpecReader(document, uid, namespace, spec, path).rules(len(rules)))
     origin = origin_of(document, base)
-    return Policy(written.kind, namespace, written.metadata.name, tuple(rules), origin, document.text)
+    return Policy(
+        written.kind, namespace, written.metadata.name, tuple(rules), origin, document.text, document.text_line
+    )
 
 
 class _SpecReader:
@@ -178,7 +180,8 @@ def read_cidr_group(document: Document, written: CiliumCidrGroup, base: Path) ->
     name = written.metadata.name
     labels = Labels(Label(_GROUP_SOURCE, key, value) for key, value in (written.metadata.labels or {}).items())
     group = CidrGroup(name, labels, tuple(dict.fromkeys(written.spec.external_cidrs)))
-    return Policy(written.kind, "", name, (), origin_of(document, base), document.text, group)
+    origin = origin_of(document, base)
+    return Policy(written.kind, "", name, (), origin, document.text, document.text_line, group)
 
 
 def _group_block(written: CidrRule) -> GroupBlock:

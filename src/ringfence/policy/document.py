@@ -55,13 +55,16 @@ class Place:
 
 
 class Document(NamedTuple):
-    """One YAML document. `number` counts the documents of a file from 1; `text` is as written."""
+    """One YAML document. `number` counts the documents of a file from 1; `text` is as written, `text_line` the line of
+    the file that it begins with.
+    """
 
     file: str
     number: int
     data: Any
     place: Place
     text: str
+    text_line: int
 
     def problem(self, path: Path, found: str, expected: str, *, key: bool = False) -> Problem:
         """A fault of the value, or of the key, at a path."""
@@ -136,7 +139,7 @@ class _Reader:
                 elif isinstance(event, yaml.DocumentEndEvent):
                     if self._root is not None and self._root.data is not None:
                         text = "".join(self._lines[start : _line(event) + 1])
-                        yield Document(self._file, number, self._root.data, self._root.place, _own(text))
+                        yield Document(self._file, number, self._root.data, self._root.place, _own(text), start + 1)
                 else:
                     self._take(event)
         finally:

@@ -148,14 +148,14 @@ def read_network_policy(document: Document, written: NetworkPolicy, base: Path) 
                         named_ports=_named_ports(item) if item else (),
                     )
                 )
+    origin = origin_of(document, base)
     if "Ingress" in types:
         host = Peers(selectors=(reserved_selector(Reserved.HOST),))
-        origin = origin_of(document, base)
         rules.append(
             Rule(uid, len(rules), Direction.INGRESS, Verdict.ALLOW, subject, host, default_deny=False, origin=origin)
         )
     return Policy(
-        written.kind, namespace, written.metadata.name, tuple(rules), origin_of(document, base), document.text
+        written.kind, namespace, written.metadata.name, tuple(rules), origin, document.text, document.text_line
     )
 
 

@@ -224,7 +224,8 @@ _VERB: Final = {Verdict.ALLOW: "allowed", Verdict.DENY: "denied", Verdict.PASS: 
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy document. `text` is the document as written, for people to see what is applied.
+    """One policy document. `text` is the document as written, for people to see what is applied; `text_line` the line
+    of its file that it begins with, so that an origin's line is found in it.
 
     A CIDR group is applied, replaced and deleted as policies are; it has a `group` and no rules.
     """
@@ -235,6 +236,7 @@ class Policy:
     rules: tuple[Rule, ...]
     origin: Origin
     text: str = ""
+    text_line: int = 1
     group: CidrGroup | None = None
 
     @property

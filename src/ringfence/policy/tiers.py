@@ -54,7 +54,7 @@ def read_admin_policy(document: Document, written: AnyKind, base: Path) -> Polic
                     named_ports=named,
                 )
             )
-    return Policy(kind, "", name, tuple(rules), origin_of(document, base), document.text)
+    return Policy(kind, "", name, tuple(rules), origin_of(document, base), document.text, document.text_line)
 
 
 def _peers(written: Sequence[Pods]) -> Peers:

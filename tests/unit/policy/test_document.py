@@ -58,6 +58,16 @@ def test_documents_are_counted_and_keep_their_text() -> None:
     ]
 
 
+@pytest.mark.parametrize("opening", ["", "---\n", "# why\n---\n", "a: 0\n---\n# why\n\n", "%YAML 1.1\n---\n"])
+def test_a_text_says_where_in_its_file_it_begins(opening: str) -> None:
+    """A line of a document's text is found in its file, whatever stands before the document."""
+    text = f"{opening}b:\n- c: 1\n"
+    document = read_documents("f", text, [])[-1]
+    line = document.place.at(["b", 0]).line
+    assert text.splitlines().index("- c: 1") + 1 == line
+    assert document.text.splitlines()[line - document.text_line] == "- c: 1"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
