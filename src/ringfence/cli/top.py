@@ -19,11 +19,11 @@ SHORTEST, LONGEST = 0.1, 10.0
 
 @click.command()
 @click.argument("terms", nargs=-1, metavar="[TERM]...")
-@click.option("--from", "sources", multiple=True, metavar="PEER", help="Only from: as the term from:PEER.")
-@click.option("--to", "destinations", multiple=True, metavar="PEER", help="Only to: as the term to:PEER.")
-@click.option("--port", "ports", multiple=True, metavar="PORT", help="Only to a port: as the term port:8080/TCP.")
-@click.option("--type", "kind", type=click.Choice(["drop", "allow"]), help="Only denials, or only the rest.")
-@click.option("--rule", "rules", multiple=True, metavar="RULE", help="Only decided by: as the term rule:web.yaml:12.")
+@click.option("--from", multiple=True, metavar="PEER", help="Only from: as the term from:PEER.")
+@click.option("--to", multiple=True, metavar="PEER", help="Only to: as the term to:PEER.")
+@click.option("--port", multiple=True, metavar="PORT", help="Only to a port: as the term port:8080/TCP.")
+@click.option("--type", multiple=True, type=click.Choice(["drop", "allow"]), help="Only denials, or only the rest.")
+@click.option("--rule", multiple=True, metavar="RULE", help="Only decided by: as the term rule:web.yaml:12.")
 @click.option(
     "--interval",
     type=click.FloatRange(SHORTEST, LONGEST),
@@ -32,17 +32,7 @@ SHORTEST, LONGEST = 0.1, 10.0
     help="Seconds between two drawings.",
 )
 @pass_session
-def top(
-    session: Session,
-    *,
-    terms: tuple[str, ...],
-    sources: tuple[str, ...],
-    destinations: tuple[str, ...],
-    ports: tuple[str, ...],
-    rules: tuple[str, ...],
-    kind: str | None,
-    interval: float,
-) -> None:
+def top(session: Session, /, *, terms: tuple[str, ...], interval: float, **options: tuple[str, ...]) -> None:
     """Watch flows, endpoints, rules and losses live, and allow or deny a flow by a key.
 
     TERM is as in the filter line: from:app=front to:shop/backend port:8080/TCP verdict:drop -rule:web.yaml. Terms of
@@ -53,7 +43,6 @@ def top(
     from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client, only once it is known to be needed
     from ringfence.tui.app import Options, run  # noqa: PLC0415 - textual takes longer to import than all else
 
-    options = {"from": sources, "to": destinations, "port": ports, "rule": rules, "verdict": (kind,) if kind else ()}
     asked = _asked([*terms, *(f"{name}:{value}" for name, values in options.items() for value in values)])
     with connect(session) as client:
         client.status()

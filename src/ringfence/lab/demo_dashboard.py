@@ -53,7 +53,7 @@ class DemoCompanion:
 
 
 def watch(demo: Demo, end: float | None) -> None:
-    """Open the dashboard on the flow that the demo is about, until it is left or `end` comes, of the monotonic clock."""
+    """Open the dashboard on the flow the demo is about, until it is left or `end` comes, of the monotonic clock."""
     lifetime = None if end is None else max(0.0, end - monotonic())
     run(Options(demo.client.socket, DRAW_SECONDS, wanted=_is_first, companion=DemoCompanion(demo), lifetime=lifetime))
 
