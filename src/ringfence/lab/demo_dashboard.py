@@ -32,9 +32,10 @@ class DemoCompanion:
         self._demo.settle()
         self._demo.hurry(self._stream(flow))
 
-    def first_judged(self, milliseconds: float) -> None:
+    def after_flip(self, milliseconds: float | None) -> None:
         """Count what is sent from now on under a phase of its own."""
-        self._demo.note(milliseconds)
+        if milliseconds is not None:
+            self._demo.note(milliseconds)
         self._demo.begin(f"change {len(self._demo.phases)}")
 
     def lines(self) -> Sequence[str]:

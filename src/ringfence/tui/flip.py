@@ -30,8 +30,8 @@ class Companion(Protocol):
     def before_flip(self, flow: FlowKey | None) -> None:
         """A change is about to be made, of one flow or of several."""
 
-    def first_judged(self, milliseconds: float) -> None:
-        """The first packet was judged by it."""
+    def after_flip(self, milliseconds: float | None) -> None:
+        """The first packet was judged by it; with None the change was not made."""
 
     def lines(self) -> Sequence[str]:
         """What it wants to have shown, now; always as many."""
@@ -53,6 +53,12 @@ class Planned:
     entries: Standing
     set: Sequence[EntryRequest] = ()
     delete: Sequence[EntryKey] = ()
+
+    def changes(self, now: Standing) -> bool:
+        """Whether there is anything to do."""
+        if not self.entries:
+            return bool(self.set or self.delete)
+        return any(now.get(key) != action for key, action in self.entries.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,38 +97,56 @@ class Flips:
     def _make(self, change: Change) -> None:
         try:
             with self._one:
-                revision, called, watcher = self._commit(change)
+                made = self._commit(change)
         except RingfenceError as error:
             self._tell(Failed(change.what, str(error)))
-            return
-        flow = watcher.first_flow(revision)
-        if flow is not None:
-            judged = datetime.fromisoformat(flow["time"])
-            milliseconds = (judged - called).total_seconds() * 1000
-            self._tell(Judged(change.what, revision, milliseconds, flow))
-            if self._companion is not None:
-                self._companion.first_judged(milliseconds)
-        watcher.stop()
+        else:
+            if made is not None:
+                self._await(change, *made)
 
-    def _commit(self, change: Change) -> tuple[int, datetime, Watcher]:
+    def _commit(self, change: Change) -> tuple[int, datetime, Watcher] | None:
+        """Make the change; None where there is nothing left to be changed."""
+        if self._watcher is not None:
+            self._watcher.stop()
         with Client(self._socket) as client:
-            if self._watcher is not None:
-                self._watcher.stop()
-            if self._companion is not None:
-                self._companion.before_flip(change.flow)
-            watched = change.watched
-            # It listens before the call: of packets that come meanwhile none is missed.
-            self._watcher = watcher = Watcher(
-                self._socket, from_=watched.sources, to=watched.destinations, port=watched.port
-            )
-            watcher.start()
-            # The request before the one that is timed has made the connection.
             before = standing(client.entries(by_hand=True))
             planned = change.plan(before)
+            if not planned.changes(before):
+                if planned.entries:
+                    raise RingfenceError("it is so already")
+                self._tell(Made(change.what, client.status()["revision"], {}, before))
+                return None
+            self._watcher = watcher = self._watch(change)
             called = datetime.now(UTC)
-            revision = client.change_entries(set_=planned.set, delete=planned.delete)["revision"]
+            try:
+                revision = client.change_entries(set_=planned.set, delete=planned.delete)["revision"]
+            except RingfenceError:
+                self._tell_companion(None)
+                raise
             self._tell(Made(change.what, revision, planned.entries, before))
             self._tell(ByHandCame(client.entries(by_hand=True)))
         if self._ended:
             watcher.stop()
         return revision, called, watcher
+
+    def _watch(self, change: Change) -> Watcher:
+        """Listen before the call: of packets that come meanwhile none is missed."""
+        if self._companion is not None:
+            self._companion.before_flip(change.flow)
+        watched = change.watched
+        watcher = Watcher(self._socket, from_=watched.sources, to=watched.destinations, port=watched.port)
+        watcher.start()
+        return watcher
+
+    def _await(self, change: Change, revision: int, called: datetime, watcher: Watcher) -> None:
+        flow = watcher.first_flow(revision)
+        watcher.stop()
+        # A change that was made since has its own beginning, and no end of another's.
+        if flow is not None and self._watcher is watcher:
+            milliseconds = (datetime.fromisoformat(flow["time"]) - called).total_seconds() * 1000
+            self._tell(Judged(change.what, revision, milliseconds, flow))
+            self._tell_companion(milliseconds)
+
+    def _tell_companion(self, milliseconds: float | None) -> None:
+        if self._companion is not None:
+            self._companion.after_flip(milliseconds)

@@ -20,7 +20,7 @@ from ringfence.tui.wording import count, end_name, rate, rule_brief, rule_text
 if TYPE_CHECKING:
     from ringfence.api.shapes import FlowShape
 
-_ENDS: Final = (Column("FROM", 16, 3), Column("TO", 16, 3), Column("PORT", 8, 1))
+_ENDS: Final = (Column("FROM", 16, 3), Column("TO", 16, 3), Column("PORT", 9, 1))
 _RULE: Final = Column("RULE", 18, 6, ends=True)
 _FLOW_COLUMNS: Final = (Column("VERDICT", 7), Column("/S", 7, right=True), *_ENDS, _RULE)
 _VERDICT_COLUMNS: Final = (Column("TIME", 8), Column("VERDICT", 7), *_ENDS, _RULE)
@@ -127,8 +127,9 @@ def _rule_cell(flow: FlowShape) -> Cell:
     return Cell((rule_text(flow["rule"]), rule_brief(flow)) if flow["rule"] else (rule_brief(flow),))
 
 
-def _ends(flow: FlowShape) -> tuple[str, str, str]:
-    return end_name(flow["source"]), end_name(flow["destination"]), flow["port"]
+def _ends(flow: FlowShape) -> tuple[str, str, Cell]:
+    port = Cell((flow["port"], flow["port"].replace("echo-request", "echo")))
+    return end_name(flow["source"]), end_name(flow["destination"]), port
 
 
 def _flow_row(shown: FlowRow) -> Row:

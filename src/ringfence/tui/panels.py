@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
@@ -26,7 +27,7 @@ _ENDPOINTS: Final = (
     Column("DELIVERY", 8),
     Column("ALLOWED", 9, right=True),
     Column("DENIED", 9, right=True),
-    Column("POLICIES", 12, 3),
+    Column("POLICIES", 8, right=True),
 )
 _RULES: Final = (
     Column("HITS/S", 7, right=True),
@@ -84,7 +85,7 @@ class EndpointsPanel(ListPanel):
     """The endpoints of the host."""
 
     def __init__(self) -> None:
-        super().__init__(Rows(_ENDPOINTS, "no endpoints"), 4)
+        super().__init__(Rows(_ENDPOINTS, "no endpoints"), 5)
 
     def draw(self, picture: Picture) -> None:
         """List them, and tell labels and policies of one."""
@@ -94,12 +95,10 @@ class EndpointsPanel(ListPanel):
 
     def _row(self, picture: Picture, shown: EndpointShape) -> Row:
         subject = picture.subjects.get(shown["identity"])
-        names = [uid.rpartition("/")[2] for uid in _policies(picture, shown)]
+        policies = str(len(_policies(picture, shown)))
         counted = (count(subject["allowed"]), count(subject["denied"])) if subject else ("-", "-")
         ready = Cell((shown["delivery"],)) if shown["state"] == "ready" else Cell((shown["state"],), "warn")
-        return row(
-            shown["name"], shown["name"], str(shown["identity"]), _enforced(shown), ready, *counted, ", ".join(names)
-        )
+        return row(shown["name"], shown["name"], str(shown["identity"]), _enforced(shown), ready, *counted, policies)
 
     def _lines(self, picture: Picture, shown: EndpointShape) -> Iterator[Line]:
         width = self.size.width
@@ -107,15 +106,17 @@ class EndpointsPanel(ListPanel):
             f"{shown['name']}: {', '.join(shown['addresses'])}, {shown['interface']} in {shown['netns']}"[:width]
         )
         yield Line(f"labels    {', '.join(shown['labels'])}"[:width])
-        yield Line(f"policies  {', '.join(_policies(picture, shown)) or 'none: all is allowed by default'}"[:width])
         why = f": {shown['delivery_reason']}" if shown["delivery_reason"] else ""
         yield Line(f"delivery  {shown['delivery']}{why}"[:width])
+        names = ", ".join(_policies(picture, shown)) or "none: all is allowed by default"
+        for number, part in enumerate(wrap(names, max(20, width - 10), max_lines=2, placeholder=" ...")):
+            yield Line(f"{'' if number else 'policies':<10}{part}")
 
 
 def _policies(picture: Picture, shown: EndpointShape) -> list[str]:
     subject = picture.subjects.get(shown["identity"])
     found = subject["policies"] if subject else []
-    return ["by hand" if uid == BY_HAND else uid for uid in found]
+    return ["by hand" if uid == BY_HAND else uid.rpartition("/")[2] for uid in found]
 
 
 def _enforced(shown: EndpointShape) -> str:
