@@ -85,8 +85,8 @@ class Top(App[None]):
     ]
 
     def __init__(self, options: Options) -> None:
-        super().__init__()
         # The terminal's own colours, on its own background.
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.failure: Exception | None = None
         self._options = options

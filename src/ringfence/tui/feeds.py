@@ -100,7 +100,7 @@ class DigestFeed:
     def _refuse(self, asked: Asked, reason: str) -> None:
         if self._asked is asked:
             self._asked = self._granted if self._granted is not asked else NOTHING_ASKED
-            self._tell(Refused(asked, reason))
+            self._tell(Refused(asked, reason, self._asked))
 
 
 class PollFeed:

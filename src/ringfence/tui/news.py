@@ -31,10 +31,11 @@ class Digested:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The agent knows no such filter; what was asked before goes on."""
+    """The agent knows no such filter; it is asked something else instead, what was asked before."""
 
     asked: Asked
     reason: str
+    instead: Asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ class Picture:
 
     @take.register
     def _(self, news: Refused) -> None:
-        self.message = (f"not asked for {news.asked.line}: {news.reason}",)
+        self.message = (f"not asked for {news.asked.line}:", news.reason)
+        if news.asked is self.asked:
+            self.ask(news.instead)
 
     @take.register
     def _(self, news: Gone) -> None:

@@ -153,7 +153,7 @@ class Rows(Widget, can_focus=True):
         at = self._top + y - 1
         if at < len(self._rows):
             return _strip(self._segments(self._rows[at], width - 2, here=at == self._at), width)
-        return _strip([Segment(f"  {self._empty}" if y == 1 and not self._rows else "")], width)
+        return _strip([Segment(f"  {self._empty}" if y == 1 and not self._rows else "", Style())], width)
 
     def _segments(self, shown: Row, width: int, *, here: bool) -> list[Segment]:
         base = _HERE if here else Style()
@@ -201,4 +201,5 @@ class Lines(Widget):
 
 
 def _strip(segments: list[Segment], width: int) -> Strip:
-    return Strip(segments).adjust_cell_length(width)
+    # What fills the line has a style too: the filters that take colours away know no line without one.
+    return Strip(segments).adjust_cell_length(width, Style())

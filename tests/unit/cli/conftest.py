@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from click.testing import CliRunner, Result
 
 from ringfence.api import shapes
-from ringfence.api.server import create_app
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
+from tests.unit.api.serving import serving
 
 Run = Callable[..., Result]
 
@@ -368,17 +365,9 @@ def flow(verdict: str) -> shapes.FlowShape:
 
 @pytest.fixture(scope="session")
 def _agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Answers]]:
-    path, answers = str(tmp_path_factory.mktemp("agent") / "agent.sock"), Answers()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        # It listens before the server runs, so the first request waits for it instead of failing.
-        listening.bind(path)
-        listening.listen()
-        server = uvicorn.Server(uvicorn.Config(create_app(answers), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield path, answers
-        server.should_exit = True
-        thread.join()
+    path, answers = tmp_path_factory.mktemp("agent") / "agent.sock", Answers()
+    with serving(answers, path):
+        yield str(path), answers
 
 
 @pytest.fixture
