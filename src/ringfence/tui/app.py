@@ -152,7 +152,9 @@ class Top(App[None]):
 
     @on(Rows.Moved)
     def draw(self) -> None:
-        """Show the picture on whatever is on the screen."""
+        """Show the picture on whatever is on the screen; once it is being left there is none."""
+        if not self.screen_stack:
+            return
         if isinstance(self.screen, Details):
             self._fetch_policy(self.picture.chosen_flow(self.screen.key))
             self.screen.draw(self.picture)
@@ -313,7 +315,7 @@ def _title(picture: Picture, tab: int, width: int, *, paused: bool) -> str:
     )
     status = picture.status
     state = "NO AGENT" if picture.gone else "PAUSED" if paused else ""
-    about = f"{status['instance']} rev {status['revision']}" if status else ""
+    about = f"{status['instance']} rev {picture.revision}" if status else ""
     right = " ".join(part for part in (state, about) if part)
     return f"{tabs} {cut(right, width - len(tabs) - 1).rjust(width - len(tabs) - 1)}"
 

@@ -51,6 +51,7 @@ class Picture:
         self.asked = asked
         self.gone: str | None = None
         self.message: tuple[str, ...] = ()
+        self.revision = 0
         self.digest: DigestShape | None = None
         self.allowed, self.denied, self.lost = Series(), Series(), Series()
         self.flows = FlowList()
@@ -105,6 +106,7 @@ class Picture:
     @take.register
     def _(self, news: Digested) -> None:
         self.gone = None
+        self.revision = news.digest["revision"]
         if news.asked is not self.asked:
             return
         digest = self.digest = news.digest
@@ -134,6 +136,7 @@ class Picture:
     def _(self, news: StatusCame) -> None:
         self.gone = None
         self.status = news.status
+        self.revision = news.status["revision"]
         counters = news.status["counters"]
         self.packets.take(news.at, [("allowed", counters["allowed"]), ("denied", counters["denied"])])
 
@@ -159,6 +162,7 @@ class Picture:
 
     @take.register
     def _(self, news: Made) -> None:
+        self.revision = news.revision
         if news.entries:
             self.ledger.note(news.entries, news.before)
         else:

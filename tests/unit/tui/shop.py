@@ -56,7 +56,7 @@ def party(name: str, port: int = 0) -> shapes.Party:
     return {"identity": identity, "labels": labels, "address": address, "port": port, "endpoint": f"shop/{name}"}
 
 
-def flow(source: str, port: str, decision: Decision = "allow", **fields: Any) -> shapes.FlowShape:
+def flow(source: str, port: str, decision: Decision = "allow", /, **fields: Any) -> shapes.FlowShape:
     """One verdict on what somebody sends to the web server."""
     number, _, protocol = port.partition("/")
     shape: dict[str, Any] = {
