@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check format generate bench prove clean help
+.PHONY: setup demo test check format generate bench bench-events prove clean help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help:
-	echo "make setup | demo | test | check | format | generate | bench | prove | clean"
+	echo "make setup | demo | test | check | format | generate | bench | bench-events | prove | clean"
 
 setup: $(VENV)/.installed $(OBJECT) $(VENV)/bin/promtool
 
@@ -66,6 +66,11 @@ bench: setup
 	tools/debian-packages iperf3 iptables
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.policy_compile
+
+# Debian packages for the comparison: a consumer in C by libbpf's own headers.
+bench-events: setup
+	tools/debian-packages gcc libc6-dev libbpf-dev
+	$(PYTHON) -m benchmarks.events
 
 # Without end, until stopped; a counterexample becomes a spec file.
 prove: setup

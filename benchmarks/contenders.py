@@ -21,7 +21,7 @@ from ringfence.datapath.endpoints import EndpointTable
 from ringfence.datapath.features import jiffies_per_second
 from ringfence.datapath.links import Hook, link_create
 from ringfence.datapath.loader import LoadedObject, load, pin_directory, unpin
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import WriteEndpoint
 
 RULE_COUNTS: Final = (100, 1_000, 10_000)
@@ -83,7 +83,7 @@ def _ringfence(world: World, delivery: Delivery) -> Iterator[Drain]:
     directory = pin_directory(world.instance)
     (directory / "links").mkdir(parents=True, mode=0o700)
     try:
-        with load({"jiffies_per_second": jiffies_per_second()}, {}) as loaded, EventRing(loaded.maps["events"]) as ring:
+        with load({"jiffies_per_second": jiffies_per_second()}, {}) as loaded, EventRings(loaded.rings) as ring:
             _enforce(world, loaded, delivery)
             for interface in world.interfaces.values():
                 world.run("node", partial(attach.attach, loaded, interface.host_ifindex, directory))
@@ -100,7 +100,7 @@ def _enforce(world: World, loaded: LoadedObject, delivery: Delivery) -> None:
     Committer(loaded.maps).commit(scenario.policy())
 
 
-def _drain(loaded: LoadedObject, ring: EventRing) -> None:
+def _drain(loaded: LoadedObject, ring: EventRings) -> None:
     """Make room for the events of the next measurement; one that lost any did less than its work."""
     while len(ring.read()):
         pass
