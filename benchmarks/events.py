@@ -5,6 +5,7 @@ in C in the same run, and what events cost a packet. Prints the tables, writes E
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ def _try(stage: Stage, offered: Source, rate: int, seconds: float) -> Passed:
 
 
 def _report(found: Sequence[Best], costs: Sequence[Cost], about: str) -> str:
-    console = Console(width=120, record=True, file=sys.stderr, quiet=True)
+    console = Console(width=120, record=True, file=io.StringIO())
     table = Table("stage", "events/s without a loss", "ns of CPU an event", "first loss at", box=None, pad_edge=False)
     for best in found:
         at = f"{best.first_lost.rate:,.0f}/s ({best.first_lost.lost:,} lost)" if best.first_lost else "none"

@@ -88,7 +88,8 @@ def _write(offered: Source, rate: int, seconds: float, say: Connection) -> None:
     while (now := monotonic() - begun) < seconds:
         due = int(now * rate) - made
         if due > 0:
-            offered.bench.run(offered.case.program, offered.case, due, Order.MIXED)
+            # In the order they were opened: it is the reader that is measured, not the caches of the writer.
+            offered.bench.run(offered.case.program, offered.case, due, Order.ASCENDING)
             made += due
         sleep(max(0.0, _STEP_SECONDS - (monotonic() - begun - now)))
     say.send((made, monotonic() - begun))

@@ -14,15 +14,14 @@ from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Final
 
-from ringfence.history.limits import Limits
-from ringfence.history.recorder import Recorder
-
 from benchmarks.offered import Source
 from ringfence.agent.hub import Hub
 from ringfence.agent.reader import Reader
 from ringfence.datapath.rings import EventRings
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.recent import Recent
+from ringfence.history.limits import Limits
+from ringfence.history.recorder import Recorder
 from ringfence.verdict import RuleText
 
 _CLOSE_SECONDS: Final = 30.0
