@@ -48,6 +48,7 @@ check: setup
 	$(VENV)/bin/lint-imports --no-logo > .import_linter.out 2>&1 || { cat .import_linter.out; exit 1; }
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES) $(C_TESTS)
 	$(PYTHON) -m tools.generate_abi --check
+	$(PYTHON) -m tools.generate_hubble --check
 	$(PYTHON) -m tools.generate_policy_docs --check
 	$(PYTHON) -m tools.generate_metrics_docs --check
 
@@ -58,6 +59,7 @@ format: setup
 
 generate: setup
 	$(PYTHON) -m tools.generate_abi
+	$(PYTHON) -m tools.generate_hubble
 	$(PYTHON) -m tools.generate_policy_docs
 	$(PYTHON) -m tools.generate_metrics_docs
 

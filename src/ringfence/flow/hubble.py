@@ -1,15 +1,13 @@
 """Hubble's view of a flow: its field names and enum names (Cilium's api/v1/flow/flow.proto) as plain values.
 
 The one definition of what is filled: the JSON of `observe -o json` and the messages of the gRPC API are made of it. A
-field that says nothing is left out. Of one event that judged both directions Hubble would have two; here it has the
+field that says nothing is left out, and so is `uuid`: an event has none. Of one event that judged both directions Hubble would have two; here it has the
 deciding policies of both.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import IntEnum
-from hashlib import blake2b
 from typing import Any, Final
 
 from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
@@ -71,9 +69,9 @@ def trace_point(flow: Flow) -> TracePoint:
 
 def flow_fields(flow: Flow, node: str) -> dict[str, Any]:
     """The fields of Hubble's Flow: `time` a datetime, enums by name, messages as dicts, `is_reply` a bool."""
+    kind = message_type(flow)
     return {
         "time": flow.time,
-        "uuid": flow_uuid(flow),
         "verdict": "DROPPED" if flow.verdict is Verdict.DENY else "FORWARDED",
         **_drop(flow),
         "IP": _ip(flow),
@@ -82,9 +80,9 @@ def flow_fields(flow: Flow, node: str) -> dict[str, Any]:
         "destination": _endpoint(flow.destination),
         "Type": "L3_L4",
         "node_name": node,
-        **_event(flow),
+        **_event(flow, kind),
         "traffic_direction": flow.direction.name,
-        **_reply(flow),
+        **_reply(flow, kind),
         **({"interface": {"index": flow.ifindex}} if flow.ifindex else {}),
         **_policies(flow),
         "Summary": summary(flow),
@@ -101,15 +99,6 @@ def flow_document(flow: Flow, node: str) -> dict[str, Any]:
     return {"flow": fields, "node_name": node, "time": time}
 
 
-def flow_uuid(flow: Flow) -> str:
-    """The same for the same event whenever it is asked for, by what tells it from all others."""
-    ends = [(end.address, end.port, end.row) for end in (flow.source, flow.destination)]
-    event = (_microseconds(flow.time), ends, flow.protocol, flow.kind, flow.direction, flow.ifindex, flow.length)
-    text = blake2b(repr((*event, flow.tcp_flags, flow.icmp_type)).encode(), digest_size=16).hexdigest()
-    # A version 8 UUID (RFC 9562): the bits are of our own making.
-    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-a{text[17:20]}-{text[20:]}"
-
-
 def summary(flow: Flow) -> str:
     """The last column of Hubble's output: TCP flags or ICMP type, and what no other field has a place for."""
     told = [_protocol_summary(flow)]
@@ -121,10 +110,6 @@ def summary(flow: Flow) -> str:
         totals = [f"{packets} packets, {size} bytes" for packets, size in zip(flow.packets, flow.bytes, strict=True)]
         told.append(f"closed: {totals[0]} as opened; {totals[1]} back")
     return "; ".join(told)
-
-
-def _microseconds(time: datetime) -> str:
-    return f"{int(time.timestamp())}.{time.microsecond}"
 
 
 def _drop(flow: Flow) -> dict[str, Any]:
@@ -157,8 +142,7 @@ def _endpoint(end: End) -> dict[str, Any]:
     return fields | {name: text for name, text in (("namespace", namespace), ("pod_name", pod)) if text}
 
 
-def _event(flow: Flow) -> dict[str, Any]:
-    kind = message_type(flow)
+def _event(flow: Flow, kind: MessageType) -> dict[str, Any]:
     if kind is MessageType.DROP:
         return {"event_type": {"type": int(kind), "sub_type": int(flow.reason)}}
     if kind is MessageType.POLICY_VERDICT:
@@ -167,9 +151,9 @@ def _event(flow: Flow) -> dict[str, Any]:
     return {"event_type": {"type": int(kind), "sub_type": int(point)}, "trace_observation_point": point.name}
 
 
-def _reply(flow: Flow) -> dict[str, bool]:
+def _reply(flow: Flow, kind: MessageType) -> dict[str, bool]:
     """Unknown of an ICMP error and of what was dropped before its connection was looked up."""
-    unknown = flow.status is CtStatus.RELATED or message_type(flow) is MessageType.DROP
+    unknown = flow.status is CtStatus.RELATED or kind is MessageType.DROP
     return {} if unknown else {"is_reply": flow.status is CtStatus.REPLY}
 
 

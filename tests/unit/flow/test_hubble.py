@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
+from ringfence.abi import CtStatus, EventKind, Reason, Verdict
 from ringfence.flow.flow import Flow, FlowRule
-from ringfence.flow.hubble import DROP_REASONS, flow_document, flow_fields, flow_uuid, summary
+from ringfence.flow.hubble import DROP_REASONS, flow_document, flow_fields, summary
 from tests.unit.flow.batch import DENIED, event, flow_of
 
 MATCHES_L3_L4 = 1  # of an event's shape: identity and full port, plus 1
@@ -69,7 +69,6 @@ def test_an_allowed_connection_is_a_policy_verdict_with_both_ends_and_the_policy
         "Summary": "TCP Flags: SYN",
     }
     assert "2023-11-14T22:13:20.123456+00:00" == found.pop("time").isoformat()
-    assert 36 == len(found.pop("uuid"))
     assert expected == found
 
 
@@ -173,20 +172,6 @@ def test_an_entry_set_by_hand_is_a_policy_with_a_bare_name() -> None:
     """Its uid has no kind and namespace."""
     by_hand = replace(flow(), ingress=FlowRule("manual", "by hand", ""))
     assert [{"name": "manual", "revision": 7}] == flow_fields(by_hand, "n")["ingress_allowed_by"]
-
-
-def test_the_uuid_is_the_same_for_the_same_event_and_another_for_another() -> None:
-    """So that one that reads past flows and follows can tell which it has."""
-    again = {flow_uuid(flow(time=1_700_000_000_000_001_000)) for _ in range(2)}
-    others: list[dict[str, Any]] = [
-        {"source_port": 1},
-        {"kind": EventKind.CLOSE},
-        {"tcp_flags": 16},
-        {"direction": Direction.INGRESS},
-    ]
-    told = again | {flow_uuid(flow(time=1_700_000_000_000_001_000, **other)) for other in others}
-    assert 1 == len(again)
-    assert 1 + len(others) == len(told)
 
 
 def test_the_document_is_what_hubble_writes_as_json() -> None:
