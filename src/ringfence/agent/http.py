@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from ringfence.agent.owner import only_for_owner
 from ringfence.api.control import Control
 from ringfence.api.server import create_app
 
@@ -58,11 +59,8 @@ def _listen(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
+    with only_for_owner():
         listening.bind(os.fspath(path))
-    finally:
-        os.umask(mask)
     listening.listen(128)
     listening.settimeout(0)
     return listening

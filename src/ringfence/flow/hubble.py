@@ -1,8 +1,8 @@
 """Hubble's view of a flow: its field names and enum names (Cilium's api/v1/flow/flow.proto) as plain values.
 
 The one definition of what is filled: the JSON of `observe -o json` and the messages of the gRPC API are made of it. A
-field that says nothing is left out, and so is `uuid`: an event has none. Of one event that judged both directions Hubble would have two; here it has the
-deciding policies of both.
+field that says nothing is left out, and so is `uuid`: an event has none. Of one event that judged both directions
+Hubble would have two; here it has the deciding policies of both.
 """
 
 from __future__ import annotations
