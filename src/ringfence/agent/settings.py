@@ -33,6 +33,7 @@ class AgentSettings:
     `recent_flows` is how many of the newest events are kept in memory.
     `record_flows`: keep a history of flows in `flows_dir`, by default under /var/lib/ringfence/<instance>, within
     `flows_limits`.
+    `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
     """
 
     instance: str = "default"
@@ -53,6 +54,8 @@ class AgentSettings:
     record_flows: bool = True
     flows_dir: Path | None = None
     flows_limits: Limits = field(default_factory=Limits)
+    hubble: bool | None = None
+    hubble_listen: Listen | None = None
 
     @property
     def directory(self) -> Path:
@@ -63,6 +66,11 @@ class AgentSettings:
     def socket_path(self) -> Path:
         """Where the API listens."""
         return self.socket or self.directory / ("dry-run.sock" if self.dry_run else "agent.sock")
+
+    @property
+    def hubble_path(self) -> Path:
+        """Where Hubble's API listens."""
+        return self.directory / "hubble.sock"
 
     @property
     def state_path(self) -> Path:

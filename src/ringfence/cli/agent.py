@@ -129,6 +129,17 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     metavar="N",
     help="How many of the newest events it keeps in memory for observe, 128 bytes each.",
 )
+@click.option(
+    "--hubble/--no-hubble",
+    default=None,
+    help="Serve Hubble's API at hubble.sock beside the usual socket; by default where ringfence[hubble] is installed.",
+)
+@click.option("--hubble-listen", metavar="HOST:PORT", help="Serve Hubble's API there too, for others on this host.")
+@click.option(
+    "--hubble-insecure",
+    is_flag=True,
+    help="Let --hubble-listen be an address that other hosts reach: they can read every flow, there is no TLS.",
+)
 @_timeout_options
 @click.option(
     "--metrics-listen",
