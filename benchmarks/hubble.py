@@ -119,7 +119,7 @@ async def _measure(target: str, flows: int, rounds: int) -> Streams:
 
     server = grpc.aio.server()
     source: Any = _Source(events)
-    observed = Observed("node", "", "", source, Seen(), held=lambda: (0, 0), lost=lambda: 0, namespaces=list)
+    observed = Observed("node", "", source, Seen(), held=lambda: (0, 0), lost=lambda: 0, namespaces=list)
     made: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         _READY_MADE.rpartition("/")[2]: grpc.unary_stream_rpc_method_handler(ready_made)
     }

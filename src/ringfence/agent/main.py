@@ -25,6 +25,7 @@ from ringfence.agent.changes import Changes
 from ringfence.agent.dry import DryKernel
 from ringfence.agent.http import ApiServer
 from ringfence.agent.hub import Hub
+from ringfence.agent.hubble import HubbleServer, hubble_wanted, observed
 from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.listening import listen
@@ -51,6 +52,7 @@ from ringfence.flow.recent import Recent
 
 JOURNAL = "journal.jsonl"
 _log = structlog.get_logger()
+Server = ApiServer | MetricsListener | HubbleServer
 
 # Interfaces are hooked by threads beside the loop: a change of policy does not wait 5 ms, the default, for its turn.
 _SWITCH_SECONDS = 0.0005
@@ -58,7 +60,7 @@ _SWITCH_SECONDS = 0.0005
 
 def run(settings: AgentSettings) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `RingfenceError` when it cannot start."""
-    _ = settings.sizes  # refused before anything is touched
+    _ = settings.sizes, hubble_wanted(settings)  # refused before anything is touched
     sys.setswitchinterval(_SWITCH_SECONDS)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
@@ -136,10 +138,13 @@ class _Agent:
             find=workload_interface,
         )
         service = Service(parts)
-        servers: list[ApiServer | MetricsListener] = [ApiServer(self.settings.socket_path, service)]
+        servers: list[Server] = [ApiServer(self.settings.socket_path, service)]
         if self.scraped:
             servers.append(MetricsListener(self.scraped, service.metrics))
         try:
+            if hubble_wanted(self.settings):
+                about = observed(parts, socket.gethostname())
+                servers.append(HubbleServer(self.settings.hubble_path, self.settings.hubble_listen, about))
             await self._serve(servers, hub, NetworkNews(engine, changes, wiring))
         finally:
             await asyncio.to_thread(recording.close)
@@ -183,7 +188,7 @@ class _Agent:
             peers=peers,
         )
 
-    async def _serve(self, servers: Sequence[ApiServer | MetricsListener], hub: Hub, news: NetworkNews) -> None:
+    async def _serve(self, servers: Sequence[Server], hub: Hub, news: NetworkNews) -> None:
         loop = asyncio.get_running_loop()
         ring = self.kernel.ring()
         reader = Reader(ring, hub) if ring else None

@@ -23,14 +23,14 @@ class Past:
     def __init__(self, hub: Hub, recent: Recent, archive: Archive | None = None) -> None:
         self.names = hub.names
         self._hub = hub
-        self._recent = recent
+        self.recent = recent
         self._archive = archive
         hub.feed(recent.append)
 
     def follow(self, wanted: FlowQuery) -> Subscriber:
         """A stream of every later flow, which knows where it starts."""
         subscriber = self._hub.subscribe(wanted)
-        subscriber.start = self._recent.mark
+        subscriber.start = self.recent.mark
         return subscriber
 
     def past(
@@ -64,7 +64,7 @@ class Past:
         self, since_ns: int | None, until_ns: int | None, before: Mark | None, *, newest_first: bool
     ) -> Generator[Part]:
         """All events of a time, each once: those that memory has certainly all of from there, the rest archived."""
-        kept = self._recent.copy(before)
+        kept = self.recent.copy(before)
         recent = self._of_memory(kept, since_ns, until_ns), self.names
         if newest_first:
             yield recent

@@ -134,7 +134,7 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     default=None,
     help="Serve Hubble's API at hubble.sock beside the usual socket; by default where ringfence[hubble] is installed.",
 )
-@click.option("--hubble-listen", metavar="HOST:PORT", help="Serve Hubble's API there too, for others on this host.")
+@click.option("--hubble-listen", metavar="ADDRESS:PORT", help="Serve it here too, as on 127.0.0.1:4245.")
 @click.option(
     "--hubble-insecure",
     is_flag=True,
@@ -162,6 +162,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
 
     anywhere, metrics_listen = options.pop("metrics_anywhere"), options.pop("metrics_listen")
     record_flows, flows_limits = recording_limits(options)
+    insecure, hubble_listen = options.pop("hubble_insecure"), options.pop("hubble_listen")
     timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(
         AgentSettings(
@@ -169,6 +170,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
             socket=Path(session.socket) if session.socket else None,
             attach_by=None if mechanism == "auto" else mechanism,  # type: ignore[arg-type] # one of the choices
             knobs={name: seconds for name, seconds in timeouts.items() if seconds is not None},
+            hubble_listen=parse_listen(hubble_listen, anywhere=insecure) if hubble_listen else None,
             metrics_listen=parse_listen(metrics_listen, anywhere=anywhere) if metrics_listen else None,
             record_flows=record_flows,
             flows_limits=flows_limits,

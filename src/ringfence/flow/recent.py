@@ -33,7 +33,7 @@ class Recent:
     """The newest `capacity` events, at least one."""
 
     def __init__(self, capacity: int = DEFAULT_EVENTS) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._rows = raw(np.zeros(capacity, EVENT))
         # The latest time of all events before a row: times need not ascend, for processors write side by side.
         self._latest_before = np.zeros(capacity, np.uint64)
@@ -47,22 +47,22 @@ class Recent:
         return Mark(self._written, self._latest)
 
     def __len__(self) -> int:
-        return min(self._written, self._capacity)
+        return min(self._written, self.capacity)
 
     def append(self, events: Events) -> None:
         """Take a batch in the place of the oldest events."""
         if not len(events):
             return
         latest = np.maximum.accumulate(np.concatenate([[np.uint64(self._latest)], events["time"]]))
-        kept = min(len(events), self._capacity)
+        kept = min(len(events), self.capacity)
         self._begun += len(events)
         self._write(self._begun - kept, raw(events[-kept:]), latest[-kept - 1 : -1])
         self._latest = int(latest[-1])
         self._written = self._begun
 
     def _write(self, position: int, rows: npt.NDArray[np.void], latest_before: npt.NDArray[Any]) -> None:
-        start = position % self._capacity
-        room = self._capacity - start
+        start = position % self.capacity
+        room = self.capacity - start
         for column, values in ((self._rows, rows), (self._latest_before, latest_before)):
             column[start : start + len(values)] = values[:room]
             column[: max(0, len(values) - room)] = values[room:]
@@ -70,10 +70,10 @@ class Recent:
     def copy(self, before: Mark | None = None) -> Kept:
         """What is kept, oldest first; with a mark, what came before it. From any thread."""
         written = self._written
-        start = max(0, written - self._capacity)
+        start = max(0, written - self.capacity)
         rows, latest = self._read(self._rows, start, written), self._read(self._latest_before, start, written)
         # Rows begun since then may be of two events.
-        gone = max(0, self._begun - self._capacity - start)
+        gone = max(0, self._begun - self.capacity - start)
         rows, latest, start = rows[gone:].view(EVENT), latest[gone:], start + gone
         end = written if before is None else before.position
         if start:
@@ -89,5 +89,5 @@ class Recent:
     def _read(self, column: npt.NDArray[Any], start: int, end: int) -> npt.NDArray[Any]:
         if start == end:
             return column[:0].copy()
-        first, last = start % self._capacity, (end - 1) % self._capacity + 1
+        first, last = start % self.capacity, (end - 1) % self.capacity + 1
         return column[first:last].copy() if first < last else np.concatenate([column[first:], column[:last]])

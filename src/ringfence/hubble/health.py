@@ -42,8 +42,9 @@ class Health:
             yield _Response(status=_Response.SERVICE_UNKNOWN)
             await self._stopping.wait()
             return
-        yield self._now()
-        if not self._stopping.is_set():
+        told = self._now()
+        yield told
+        if told.status == _Response.SERVING:
             await self._stopping.wait()
             yield self._now()
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from ringfence.errors import RingfenceError
+from ringfence.errors import BadInput, Unavailable
 from ringfence.flow.decode import Events
 from ringfence.flow.hubble import CLUSTER
-from ringfence.flow.source import FlowSource, FlowStream
+from ringfence.flow.source import MOST_FLOWS, FlowSource, FlowStream
 from ringfence.hubble.messages import encoded, lost_response
 from ringfence.hubble.request import Asked
 from ringfence.hubble.seen import Seen
@@ -27,6 +27,8 @@ from ringfence.hubble.wire import flow_pb2, observer_pb2
 
 SERVICE: Final = "observer.Observer"
 _ABSENT: Final = ("GetAgentEvents", "GetDebugEvents")
+#: What was found is held, 120 bytes a flow, until its client has read it; of all clients together no more than this.
+MOST_HELD: Final = 2 * MOST_FLOWS
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -38,7 +40,6 @@ class Observed:
 
     node: str
     version: str
-    address: str
     source: FlowSource
     seen: Seen
     held: Callable[[], tuple[int, int]]
@@ -51,8 +52,10 @@ class Observer:
 
     def __init__(self, observed: Observed) -> None:
         self._ = observed
+        self._held = 0
+        self._reading = asyncio.Lock()  # one at a time finds past flows: what it may find is not known before
 
-    async def flows(self, request: observer_pb2.GetFlowsRequest, context: Context) -> AsyncIterator[bytes]:
+    async def flows(self, request: observer_pb2.GetFlowsRequest, context: Context) -> None:
         """GetFlows: past flows as asked for, then those to come if they are wanted too."""
         try:
             asked = Asked.read(request)
@@ -60,12 +63,16 @@ class Observer:
             stream = self._.source.follow(asked.query) if asked.follow else None
             try:
                 async for response in self._responses(asked, stream):
-                    yield response
+                    await context.write(response)
             finally:
                 if stream:
                     stream.close()
-        except RingfenceError as error:
+        except grpc.aio.InternalError:
+            return  # the client went away, in the midst of a response
+        except BadInput as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Unavailable as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
 
     async def _responses(self, asked: Asked, stream: FlowStream | None) -> AsyncIterator[bytes]:
         if asked.past:
@@ -85,12 +92,20 @@ class Observer:
             first=asked.first,
             before=stream.start if stream else None,
         )
-        batches = await asyncio.to_thread(read)
-        batches.reverse()
-        while batches:  # what is told is let go
-            events, names = batches.pop()
-            for response in encoded(events, names, self._.node):
-                yield response
+        async with self._reading:
+            if self._held + (asked.last or asked.first or MOST_FLOWS) > MOST_HELD:
+                raise Unavailable(f"{self._held} flows found for others are not read yet; try again, or ask for fewer")
+            batches = await asyncio.to_thread(read)
+            found = sum(len(events) for events, _ in batches)
+            self._held += found
+        try:
+            batches.reverse()
+            while batches:  # what is told is let go
+                events, names = batches.pop()
+                for response in encoded(events, names, self._.node):
+                    yield response
+        finally:
+            self._held -= found
 
     async def _later(self, asked: Asked, stream: FlowStream) -> AsyncIterator[bytes]:
         lost_before = self._.lost()
@@ -129,7 +144,6 @@ class Observer:
         node = observer_pb2.Node(
             name=self._.node,
             version=self._.version,
-            address=self._.address,
             state=observer_pb2.NODE_CONNECTED,
             tls=observer_pb2.TLS(enabled=False),
             uptime_ns=self._.seen.uptime_ns,

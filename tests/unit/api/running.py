@@ -94,7 +94,7 @@ class Running:
         wiring = Wiring(self.kernel, self.engine.endpoints)
         self.changes = Changes(self.engine, self.kernel, self.journal, wiring)
         self.changes.now(Restored())
-        parts = Parts(
+        self.parts = Parts(
             "test",
             self.engine,
             self.kernel,
@@ -107,7 +107,7 @@ class Running:
             Recording(None, "not asked for"),
             find,
         )
-        self._api = ApiServer(self.socket, Service(parts))
+        self._api = ApiServer(self.socket, Service(self.parts))
         self._ready.set()
         await self._api.serve()
 
