@@ -52,7 +52,8 @@ def test_a_denied_packet_names_the_denying_policy(
     assert answers(client, server, 7777)
     assert not answers(client, server, 7778)
 
-    denied = next(flows(agent, whitelist=[flow_pb2.FlowFilter(verdict=[flow_pb2.DROPPED])])).flow
+    dropped = flow_pb2.FlowFilter(verdict=[flow_pb2.DROPPED], protocol=["udp"])
+    denied = next(flows(agent, whitelist=[dropped])).flow
     [by] = denied.ingress_denied_by
     assert ("CiliumNetworkPolicy", "default", "server") == (by.kind, by.namespace, by.name)
     assert by.labels[0].startswith("ringfence.io/origin=allow.yaml:")
