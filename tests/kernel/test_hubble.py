@@ -68,6 +68,8 @@ def test_a_denied_packet_names_the_denying_policy(
     allowed = next(flows(agent, whitelist=[to_port])).flow
     assert ["server"] == [each.name for each in allowed.ingress_allowed_by]
     assert flow_pb2.FORWARDED == allowed.verdict
+    # Clients that came and went were nothing to speak of.
+    assert [] == [line for line in agent.said if "[info" not in line]
 
 
 def test_an_agent_without_hubble_has_no_such_socket(agent: Agent) -> None:

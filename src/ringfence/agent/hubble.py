@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 1
 _CALLS = 32  # at once: each may hold a queue, or the past flows that it asked for
+_REQUEST_BYTES = 16384  # filters by the thousand would be looked at for every event
 
 
 def hubble_wanted(settings: AgentSettings) -> bool:
@@ -66,8 +67,8 @@ class HubbleServer:
         self._path = path
         self._health = Health()
         self._stopping = asyncio.Event()
-        # Without this two servers could share a port, and each would answer half of the calls.
-        options = [("grpc.so_reuseport", 0)]
+        # Sharing a port, two servers would answer half of the calls each.
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _REQUEST_BYTES)]
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_CALLS)
         self._server.add_generic_rpc_handlers((observer_handler(Observer(about)), health_handler(self._health)))
         self._listen(listen)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -187,8 +188,10 @@ def test_a_client_that_goes_away_is_let_go(agent: Running, ask: Ask, caplog: pyt
     stream = ask(number=1, follow=True)
     assert 1 == port(next(stream))
     stream.cancel()  # type: ignore[attr-defined] # a call too
-    while len(agent.hub._subscribers):
+    end = monotonic() + 20
+    while len(agent.hub._subscribers) and monotonic() < end:
         agent.publish(numbered(2))
+    assert 0 == len(agent.hub._subscribers)
     assert [] == caplog.messages
 
 
@@ -206,6 +209,13 @@ def test_what_cannot_be_asked_for_is_an_invalid_argument(expected: str, fields: 
         next(ask(**fields))
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
     assert expected in str(refused.value.details())
+
+
+def test_filters_by_the_thousand_are_refused(ask: Ask) -> None:
+    """Each of them would be looked at for every event: a request has a size."""
+    with pytest.raises(grpc.RpcError) as refused:
+        next(ask(whitelist=[flow_pb2.FlowFilter(source_port=[str(n) for n in range(10_000)])]))
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == refused.value.code()
 
 
 def test_answers_that_nobody_reads_are_bounded(agent: Running, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
