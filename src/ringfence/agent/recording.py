@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ringfence.agent.hub import Hub
 from ringfence.agent.settings import AgentSettings
 from ringfence.api import shapes
-from ringfence.flow.format import rfc3339
+from ringfence.flow.format import moment_text
+from ringfence.history.extra import not_installed
 
 if TYPE_CHECKING:
     from ringfence.history.archive import Archive
     from ringfence.history.recorder import Recorder
 
-NOT_INSTALLED: Final = "pyarrow is not installed: pip install 'ringfence[flows]'"
 _SETTLE_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 
@@ -32,8 +31,8 @@ class Recording:
         """Record what the hub gets from now on, as the settings say."""
         if not settings.record_flows or settings.dry_run:
             return cls(None, "a dry run records nothing" if settings.dry_run else "not asked for")
-        if find_spec("pyarrow") is None:
-            return cls(None, NOT_INSTALLED)
+        if missing := not_installed("pyarrow"):
+            return cls(None, missing)
         from ringfence.history.recorder import Recorder  # noqa: PLC0415 - comes with an extra, and is slow to import
 
         recorder = Recorder(settings.flows_path, hub.names, settings.flows_limits, tell)
@@ -67,7 +66,7 @@ class Recording:
             seen = overview(recorder.directory)
         except OSError:  # there is none yet, or it cannot be made: the reason says why
             return found
-        oldest = None if seen.oldest is None else rfc3339(seen.oldest / 1e9)
+        oldest = None if seen.oldest is None else moment_text(seen.oldest)
         return {**found, "segments": seen.segments, "bytes": seen.bytes, "flows": seen.rows, "oldest": oldest}
 
     def close(self) -> None:

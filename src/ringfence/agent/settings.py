@@ -11,11 +11,11 @@ from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
 from ringfence.flow.recent import DEFAULT_EVENTS
 from ringfence.history.limits import Limits
+from ringfence.history.places import kept_flows
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
 
 RUN = Path("/run/ringfence")
-KEPT = Path("/var/lib/ringfence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class AgentSettings:
     @property
     def flows_path(self) -> Path:
         """Where the history of flows is."""
-        return self.flows_dir or KEPT / self.instance / "flows"
+        return self.flows_dir or kept_flows(self.instance)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ from ringfence.abi import Reason
 from ringfence.flow.digest import Digest
 from ringfence.flow.flow import End, Flow, FlowRule
 
-_RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
+RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def to_dict(flow: Flow) -> dict[str, Any]:
@@ -54,12 +54,17 @@ def digest_fields(found: Digest) -> dict[str, Any]:
 
 def time_text(flow: Flow) -> str:
     """When it was judged, in RFC 3339."""
-    return flow.time.strftime(_RFC3339)
+    return flow.time.strftime(RFC3339)
 
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as text in UTC, to the microsecond."""
-    return datetime.fromtimestamp(seconds, UTC).strftime(_RFC3339)
+    return datetime.fromtimestamp(seconds, UTC).strftime(RFC3339)
+
+
+def moment_text(ns: int) -> str:
+    """Nanoseconds since the epoch as `time_text` writes them: what is less than a microsecond is left out."""
+    return rfc3339(ns // 1000 / 1_000_000)
 
 
 def reason_text(reason: Reason) -> str:
