@@ -140,12 +140,14 @@ def test_chosen_and_first_rows_are_read_alone(loaded: LoadedObject) -> None:
     assert (0, 0) == (len(hits.head(0)), len(hits.at([])))
 
 
-def test_elements_are_counted(loaded: LoadedObject, keys: NDArray[np.void]) -> None:
-    """The elements of a hash are counted without keeping them."""
+def test_a_hash_is_read_in_pieces(loaded: LoadedObject, keys: NDArray[np.void]) -> None:
+    """Whoever only counts elements need not hold all of them: each is in one piece."""
     policy = loaded.maps["policy"]
-    assert 0 == policy.count()
+    assert [] == [piece for piece, _ in policy.pieces() if len(piece)]
     policy.update_batch(keys, np.arange(len(keys), dtype=np.uint32))
-    assert len(keys) == policy.count()
+    pieces = list(policy.pieces())
+    assert len(pieces) > 1
+    assert set(range(len(keys))) == {value for _, values in pieces for value in values.tolist()}
 
 
 def test_mapped_rows_are_the_kernels(loaded: LoadedObject) -> None:

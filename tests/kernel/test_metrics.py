@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from socket import SO_LINGER, SOCK_STREAM, SOL_SOCKET
 from time import monotonic
 
 import httpx
@@ -21,6 +23,7 @@ from tests.promtool import promtool
 AddWorkload = Callable[[str, str, str], Workload]
 Scraped = dict[str, dict[tuple[str, ...], float]]
 ALLOW = policy("server", "server", "ingress", "client", 7777)
+TCP = ALLOW.replace("UDP", "TCP")
 RULE = ("ingress", "allow.yaml:8", "CiliumNetworkPolicy/default/server", "allow")
 WAIT_SECONDS = 20.0
 
@@ -133,19 +136,23 @@ def test_a_rules_packets_are_its_own(agent: Agent, metrics: Metrics, client: Wor
 
 
 def test_maps_and_connections_are_counted(agent: Agent, metrics: Metrics, client: Workload, server: Workload) -> None:
-    """Connections and entries are as many as the maps hold."""
-    agent.apply("allow.yaml", ALLOW)
-    for port in range(7001, 7006):
-        send(client, server, port, 1)
-    send(client, server, 7777, 1)
+    """Connections and entries are as many as the maps hold; one that was reset is an entry, but no connection."""
+    agent.apply("allow.yaml", TCP)
+    with closing(server.socket(SOCK_STREAM, server.ipv4, 7777)) as listening:
+        listening.listen()
+        with closing(client.socket(SOCK_STREAM)) as stays, closing(client.socket(SOCK_STREAM)) as ends:
+            for each in (stays, ends):
+                each.connect((server.ipv4, 7777))
+            ends.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+            ends.close()
+            found = metrics.until(lambda found: found["ringfence_map_entries"]["ct4",] == 2)
+            assert {("ipv4",): 1, ("ipv6",): 0} == found["ringfence_connections"]
+            assert 1 / found["ringfence_map_max_entries"]["ct4",] == found["ringfence_map_pressure"]["ct4",]
     with agent.client() as api:
-        connections = len(api.connections())
-        held = {each["name"]: each["entries"] for each in api.maps()}
-    assert connections > 0
-    found = metrics.until(lambda found: found["ringfence_connections"]["ipv4",] == held["ct4"])
-    assert connections == sum(found["ringfence_connections"].values())
+        held = {each["name"]: each["entries"] or 0 for each in api.maps()}
+    assert held["ct4"] == found["ringfence_map_entries"]["ct4",]
     assert held["policy"] == found["ringfence_map_entries"]["policy",]
-    assert (held["ipcache"] or 0) + (held["ipcache_exact"] or 0) == found["ringfence_map_entries"]["ipcache",]
+    assert held["ipcache"] + held["ipcache_exact"] == found["ringfence_map_entries"]["ipcache",]
 
 
 def test_enforcement_is_timed_by_real_packets(

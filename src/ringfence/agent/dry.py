@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from ringfence.abi import COUNTER, MAPS, Delivery, Direction, PeerKind, Tier
-from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
+from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
@@ -91,8 +91,8 @@ class DryKernel:
     def written(self) -> Mapping[str, int]:
         return {"policy": len(self._entries), "ipcache": len(self._peers)}
 
-    def count(self, name: str) -> int:  # noqa: ARG002 - nothing was judged
-        return 0
+    def count(self, name: str) -> Count:  # noqa: ARG002 - nothing was judged
+        return Count(0, 0)
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 import numpy.typing as npt
 
@@ -38,6 +38,13 @@ class Entry:
     record: int
     packets: int
     bytes: int
+
+
+class Count(NamedTuple):
+    """Entries of a map, and how many of them are still needed: connections that have not ended."""
+
+    entries: int
+    needed: int
 
 
 class EventCounts(TypedDict):
@@ -117,7 +124,7 @@ class Kernel(Protocol):
     def written(self) -> Mapping[str, int]:
         """How many entries the maps hold that only the agent writes: `policy`, and `ipcache` with whole addresses."""
 
-    def count(self, name: str) -> int:
+    def count(self, name: str) -> Count:
         """How many entries a map holds that the programs write. Reads all of it: to be called from a thread."""
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:

@@ -13,7 +13,7 @@ from ringfence.abi import MAPS, Delivery, MetricsLayout
 from ringfence.abi.spec import BPF_F_MMAPABLE
 from ringfence.agent.connections import Clock, connections
 from ringfence.agent.decoding import Decoder, occupied
-from ringfence.agent.kernel import Entry, EventCounts, Hits, Hook
+from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
 from ringfence.datapath import attach, clsact
 from ringfence.datapath.bpf import program_info
@@ -139,8 +139,11 @@ class LiveKernel:
     def written(self) -> Mapping[str, int]:
         return {"policy": len(self._committer.policy.row_of), "ipcache": len(self._committer.peers.row_of)}
 
-    def count(self, name: str) -> int:
-        return self._maps[name].count()
+    def count(self, name: str) -> Count:
+        pieces = self._maps[name].pieces()
+        alive = self._ends.alive if name in _CONNTRACK else lambda keys, _: len(keys)
+        counts = [(len(keys), alive(keys, values)) for keys, values in pieces]
+        return Count(sum(entries for entries, _ in counts), sum(needed for _, needed in counts))
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:
         _, counters = self._maps["metrics"].dump()

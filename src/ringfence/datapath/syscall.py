@@ -9,7 +9,7 @@ import ctypes
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -124,9 +124,10 @@ class BpfMap:
         keys, values = batch.read(self.fd, self.key_dtype.itemsize, self._stored_size)
         return keys.view(self.key_dtype).reshape(-1), self._decoded(values)
 
-    def count(self) -> int:
-        """How many elements a hash holds: all are read, and none is kept."""
-        return sum(len(keys) for keys, _ in batch.read_chunks(self.fd, self.key_dtype.itemsize, self._stored_size))
+    def pieces(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """All keys and values of a hash, some thousands at a time: for who does not keep them."""
+        for keys, values in batch.read_chunks(self.fd, self.key_dtype.itemsize, self._stored_size):
+            yield keys.view(self.key_dtype).reshape(-1), self._decoded(values)
 
     def head(self, rows: int) -> NDArray[Any]:
         """The first rows of an array, per-CPU values summed."""

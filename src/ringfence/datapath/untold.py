@@ -66,7 +66,7 @@ class Ends:
 
     def _tell_family(self, family: int, limit: int) -> int:
         keys, entries = self._maps[family].dump()
-        over = np.flatnonzero(self._over(keys["protocol"], entries))[:limit]
+        over = np.flatnonzero(self._idle(keys["protocol"], entries) & ~_shown(entries))[:limit]
         requests = np.zeros(len(over), END_REQUEST)
         requests["family"] = family
         # Of an IPv4 key the bytes stand at the beginning.
@@ -75,13 +75,15 @@ class Ends:
         requests["key"] = wide.reshape(-1).view(CT6_KEY)
         return sum(prog_test_run(self._program, context=request.tobytes()).retval for request in requests)
 
-    def _over(self, protocols: NDArray[Any], entries: NDArray[Any]) -> NDArray[np.bool_]:
+    def alive(self, keys: NDArray[Any], entries: NDArray[Any]) -> int:
+        """How many of some connections have not ended, by a packet or by their time."""
+        return int(np.count_nonzero(~self._idle(keys["protocol"], entries) & ~_shown(entries)))
+
+    def _idle(self, protocols: NDArray[Any], entries: NDArray[Any]) -> NDArray[np.bool_]:
         """Whose time seems to have run out: only a choice of whom to ask about, the program decides."""
         now = prog_test_run(self._jiffies).retval
         idle = (now - entries["last_seen"].astype(np.int64)) % _TICKS
-        forth, back = entries["tcp_flags"][:, 0], entries["tcp_flags"][:, 1]
-        told = (entries["state"] & CtState.TOLD) | ((forth | back) & _RST) | (forth & back & _FIN)
-        return np.asarray((told == 0) & (idle > self._timeouts(protocols, entries["state"])))
+        return np.asarray(idle > self._timeouts(protocols, entries["state"]))
 
     def _timeouts(self, protocols: NDArray[Any], states: NDArray[Any]) -> NDArray[np.int64]:
         """In jiffies."""
@@ -92,3 +94,10 @@ class Ends:
         tcp = np.where(states & CtState.CLOSING, seconds["ct_timeout_tcp_closing"], tcp)
         chosen = np.where(protocols == Protocol.TCP, tcp, seconds["ct_timeout_any"])
         return np.asarray(chosen.astype(np.int64) * seconds["jiffies_per_second"])
+
+
+def _shown(entries: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whose end a packet has shown, or was told of."""
+    forth, back = entries["tcp_flags"][:, 0], entries["tcp_flags"][:, 1]
+    told = (entries["state"] & CtState.TOLD) | ((forth | back) & _RST) | (forth & back & _FIN)
+    return np.asarray(told != 0)

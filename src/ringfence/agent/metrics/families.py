@@ -68,15 +68,17 @@ HELD_BACK: Final = Family(
 MAP_ENTRIES: Final = Family(
     "ringfence_map_entries",
     "gauge",
-    "Entries in a map; ipcache with whole addresses, rules with numbers kept for late events.",
+    "Entries in a map; ipcache with whole addresses, rules with numbers kept for late events, ct4 and ct6 with "
+    "connections that have ended and were not recycled yet.",
     ("map",),
 )
 MAP_MAX_ENTRIES: Final = Family("ringfence_map_max_entries", "gauge", "Entries that a map has room for.", ("map",))
 MAP_PRESSURE: Final = Family(
     "ringfence_map_pressure",
     "gauge",
-    "Entries as a ratio of what a map has room for. A full policy, ipcache, rules or endpoints map refuses a change; "
-    "a full ct4, ct6 or fragments map forgets the entry unused the longest.",
+    "Entries as a ratio of what a map has room for; of ct4 and ct6 only connections that have not ended. A full "
+    "policy, ipcache, rules or endpoints map refuses a change; a full ct4, ct6 or fragments map forgets the entry "
+    "unused the longest.",
     ("map",),
 )
 MAP_AGE: Final = Family(
@@ -121,7 +123,7 @@ IDENTITIES: Final = Family("ringfence_identities", "gauge", "Identities in use, 
 CONNECTIONS: Final = Family(
     "ringfence_connections",
     "gauge",
-    "Tracked connections, those that have ended and were not recycled yet included.",
+    "Tracked connections that have not ended, by a packet or by their time.",
     ("family",),
 )
 SUBSCRIBERS: Final = Family("ringfence_subscribers", "gauge", "Readers of the event stream.")

@@ -88,9 +88,9 @@ def _maps(snapshot: Snapshot) -> Iterator[Metric]:
     maps = snapshot.maps.items()
     yield metric(f.MAP_ENTRIES, [((name,), use.entries) for name, use in maps])
     yield metric(f.MAP_MAX_ENTRIES, [((name,), use.size) for name, use in maps])
-    yield metric(f.MAP_PRESSURE, [((name,), use.entries / use.size) for name, use in maps])
+    yield metric(f.MAP_PRESSURE, [((name,), use.needed / use.size) for name, use in maps])
     yield metric(f.MAP_AGE, [((name,), round(snapshot.maps[name].age_seconds, 3)) for name in COUNTED])
-    tracked = [((family,), snapshot.maps[name].entries) for name, family in _FAMILIES_OF_IP.items()]
+    tracked = [((family,), snapshot.maps[name].needed) for name, family in _FAMILIES_OF_IP.items()]
     yield metric(f.CONNECTIONS, tracked)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ringfence.abi import Direction
 from ringfence.agent import views
 from ringfence.agent.hub import Hub
-from ringfence.agent.kernel import EventCounts, Kernel
+from ringfence.agent.kernel import Count, EventCounts, Kernel
 from ringfence.agent.metrics.commits import CommitWatch
 from ringfence.agent.metrics.rule_traffic import Counters, RuleSums
 from ringfence.agent.metrics.sparing import Sparing
@@ -33,9 +33,10 @@ Verdicts = Mapping[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class MapUse:
-    """How full a map is. `age_seconds` is that of the count."""
+    """How full a map is: all entries, those still needed, and room. `age_seconds` is that of the count."""
 
     entries: int
+    needed: int
     size: int
     age_seconds: float = 0.0
 
@@ -47,7 +48,7 @@ class Asked:
     verdicts: Verdicts
     events: EventCounts
     hits: Counters
-    counts: Mapping[str, tuple[int, float]]
+    counts: Mapping[str, tuple[Count, float]]
     programs_missing: int
 
 
@@ -138,13 +139,12 @@ class Photographer:
         hooks = (self._.kernel.hook(ifindex) for ifindex in self._interfaces)
         return sum(not hook.programs_ok for hook in hooks)
 
-    def _maps(self, counts: Mapping[str, tuple[int, float]]) -> dict[str, MapUse]:
-        engine, kernel = self._.engine, self._.kernel
-        sizes = kernel.sizes()
-        uses = {name: MapUse(entries, sizes[name]) for name, entries in kernel.written().items()}
-        uses["rules"] = MapUse(engine.numbers.kept, LAST_RULE)
-        uses["endpoints"] = MapUse(len(engine.endpoints), LAST_ENDPOINT)
-        return uses | {name: MapUse(entries, sizes[name], age) for name, (entries, age) in counts.items()}
+    def _maps(self, counts: Mapping[str, tuple[Count, float]]) -> dict[str, MapUse]:
+        engine, sizes = self._.engine, self._.kernel.sizes()
+        known = {name: (entries, sizes[name]) for name, entries in self._.kernel.written().items()}
+        known |= {"rules": (engine.numbers.kept, LAST_RULE), "endpoints": (len(engine.endpoints), LAST_ENDPOINT)}
+        uses = {name: MapUse(entries, entries, size) for name, (entries, size) in known.items()}
+        return uses | {name: MapUse(*count, sizes[name], age) for name, (count, age) in counts.items()}
 
     def _states(self) -> dict[str, int]:
         attachments = self._.wiring.attachments
