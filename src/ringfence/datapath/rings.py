@@ -19,6 +19,7 @@ from ringfence.abi import MapSpec, MapType
 from ringfence.datapath.bpf import Command, call, possible_cpus
 from ringfence.datapath.ringbuf import EventRing
 from ringfence.datapath.syscall import BpfMap
+from ringfence.flow.decode import joined, picked
 
 OUTER: Final = "events"
 _SPEC: Final = MapSpec("event_ring", MapType.RINGBUF, None, None, 0, 0)
@@ -98,8 +99,8 @@ class EventRings:
         found = [events for ring in self._rings if len(events := ring.read(limit))]
         if len(found) <= 1:
             return found[0] if found else self._rings[0].read(0)
-        events = np.concatenate(found)
-        return events[np.argsort(events["time"], kind="stable")]
+        events = joined(found)
+        return picked(events, np.argsort(events["time"], kind="stable"))
 
     def close(self) -> None:
         """Unmap the rings. Their descriptors are the caller's."""
