@@ -14,6 +14,7 @@ enum order {
 	ORDER_ONE_PORT,
 	ORDER_MIXED,
 	ORDER_ASCENDING,
+	ORDER_FEW, /* 1,024 flows in turn, which the caches hold */
 };
 
 /* In the frame behind its headers, since that is what lasts from one repetition to the next. */
@@ -36,6 +37,13 @@ __inline __u16 mixed(__u32 counter)
 	return port ^ port >> 8;
 }
 
+__inline __u16 port_of(__u32 counter, __u32 order)
+{
+	if (order == ORDER_MIXED)
+		return mixed(counter);
+	return order == ORDER_FEW ? counter & 1023 : counter;
+}
+
 __inline bool prepare(struct __sk_buff *skb)
 {
 	void *start = (void *)(long)skb->data;
@@ -56,7 +64,7 @@ __inline bool prepare(struct __sk_buff *skb)
 		source_port = (void *)(ipv6 + 1);
 	}
 	if (note->vary)
-		*source_port = note->vary == ORDER_MIXED ? mixed(note->counter) : note->counter;
+		*source_port = port_of(note->counter, note->vary);
 	note->counter++;
 	return true;
 }

@@ -43,6 +43,7 @@ class Order(IntEnum):
     ONE_PORT = 0
     MIXED = 1
     ASCENDING = 2
+    FEW = 3
 
 
 @dataclass(frozen=True, slots=True)

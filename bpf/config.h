@@ -27,5 +27,10 @@ volatile __u64 live_shapes[4][4] SEC(".data.shapes") __attribute__((aligned(64))
 /* How many denials of one flow are told a second, on each CPU; 0: all. Changes at run time. */
 volatile __u32 denials_per_second SEC(".data.events") __attribute__((aligned(64))) = 10;
 
+/* Waking the reader costs more than judging a packet: it is done once for so many events of a CPU and one more, a power of
+ * two less one; a timer bounds the delay. The loader sets it by the size of the rings.
+ */
+volatile __u32 wake_up_mask SEC(".data.events") = 255;
+
 /* enum aggregation, of endpoints that have none of their own; changes at run time. */
 volatile __u32 event_aggregation SEC(".data.events") = AGGREGATION_CONNECTIONS;

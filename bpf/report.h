@@ -8,9 +8,6 @@
 #include "maps.h"
 #include "parse.h"
 
-/* Waking the reader costs more than judging a packet: once for so many events of a CPU; a timer bounds the delay. */
-#define EVENTS_PER_WAKE_UP 256
-
 __inline void count(struct counter *counter, __u32 length)
 {
 	if (!counter)
@@ -47,7 +44,7 @@ __inline struct event *reserve_event(struct event_tally *tally)
 __inline void submit_event(struct event *event, struct event_tally *tally)
 {
 	tally->written++;
-	bpf_ringbuf_submit(event, tally->written % EVENTS_PER_WAKE_UP ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(event, tally->written & wake_up_mask ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 }
 
 __inline void fill_event(struct event *event, const struct packet *packet, const struct decision *decision)

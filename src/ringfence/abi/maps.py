@@ -21,6 +21,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
         np.dtype(
             [
                 ("denials_per_second", "<u4"),
+                ("wake_up_mask", "<u4"),
                 ("event_aggregation", "<u4"),
             ]
         ),
@@ -89,4 +90,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "456561c74b775dffe145a52edca8112e878cda8037979243e70bbb6cc58fe9e2"
+DIGEST: Final = "547f4fc2dc2f22bd472e06328891c7291d9e2edd803186fd3f38a8ac24af1164"

@@ -118,6 +118,7 @@ def _take(opened: BpfObject, ring_bytes: int) -> LoadedObject:
             if name in MAPS:  # .rodata is not ours to touch
                 taken.maps[name] = BpfMap(os.dup(fd), MAPS[name])
         taken.rings += rings.make(taken.maps[rings.OUTER], ring_bytes)
+        taken.maps[".data.events"].mmap_array()["wake_up_mask"][0] = rings.wake_up_mask(ring_bytes)
         on_failure.pop_all()
     return taken
 

@@ -17,7 +17,7 @@ from ringfence.datapath.syscall import BpfMap
 
 BUSY: Final = 1 << 31
 DISCARD: Final = 1 << 30
-_HEADER: Final = 8  # u32 length with the two flags, u32 page offset
+HEADER: Final = 8  # u32 length with the two flags, u32 page offset
 
 
 class EventRing:
@@ -33,13 +33,13 @@ class EventRing:
         self._consumer = np.frombuffer(self._consumer_page, np.uint64, 1)
         self._producer = np.frombuffer(self._producer_pages, np.uint64, 1)
         self._data = np.frombuffer(self._producer_pages, np.uint8, 2 * self._size, page)
-        self._stride = (record.itemsize + _HEADER + 7) & ~7
+        self._stride = (record.itemsize + HEADER + 7) & ~7
         self._row = np.dtype(
             {
                 "names": ["length", "event"],
                 # Bytes as they are: rows with fields are copied field by field, ten times as slow.
                 "formats": ["<u4", f"V{record.itemsize}"],
-                "offsets": [0, _HEADER],
+                "offsets": [0, HEADER],
                 "itemsize": self._stride,
             },
         )
@@ -92,7 +92,7 @@ class EventRing:
             length = int(self._data[offset : offset + 4].view(np.uint32)[0])
             if length & BUSY or length == self._record.itemsize:
                 break
-            position += ((length & ~DISCARD) + _HEADER + 7) & ~7
+            position += ((length & ~DISCARD) + HEADER + 7) & ~7
             self.skipped += 1
         self._consumer[0] = position
         return self.skipped > before

@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.abi import MapSpec, MapType
+from ringfence.abi import EVENT, MapSpec, MapType
 from ringfence.datapath.bpf import Command, call, possible_cpus
-from ringfence.datapath.ringbuf import EventRing
+from ringfence.datapath.ringbuf import HEADER, EventRing
 from ringfence.datapath.syscall import BpfMap
 from ringfence.flow.decode import joined, picked
 
@@ -32,6 +32,12 @@ def default_size() -> int:
     """Bytes of each ring where nobody says: 4 MiB, less where there are many CPUs."""
     share = _ALL_RINGS_BYTES // possible_cpus()
     return max(_LEAST_RING_BYTES, min(_RING_BYTES, 1 << (share.bit_length() - 1)))
+
+
+def wake_up_mask(size: int) -> int:
+    """What `wake_up_mask` in bpf/config.h is for rings of so many bytes: the reader is woken when an eighth is full."""
+    eighth = max(1, size // (EVENT.itemsize + HEADER) // 8)
+    return (1 << (eighth.bit_length() - 1)) - 1
 
 
 def make(outer: BpfMap, size: int) -> list[BpfMap]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ringfence.abi import MAPS
+from ringfence.datapath.rings import wake_up_mask
 from ringfence.datapath.sizes import SIZEABLE, whole_sizes
 from ringfence.errors import BadInput
 
@@ -30,3 +31,9 @@ def test_sizes_that_cannot_be_had(asked: dict[str, int], told: str) -> None:
     """A size that no map can have is refused before anything is loaded."""
     with pytest.raises(BadInput, match=told):
         whole_sizes(asked)
+
+
+@pytest.mark.parametrize(("expected", "size"), [(0, 4096), (7, 16384), (4095, 1 << 22), (65535, 1 << 26)])
+def test_the_reader_is_woken_when_an_eighth_of_a_ring_is_full(expected: int, size: int) -> None:
+    """A power of two less one, so that the programs need no division."""
+    assert expected == wake_up_mask(size)
