@@ -21,6 +21,7 @@ COMMANDS = {
     "policy": Lazy("ringfence.cli.policy:policy", "Policies: apply, delete, list, get, test."),
     "status": Lazy("ringfence.cli.status:status", "The agent's state: revision, attachments, counters, drops."),
     "bpf": Lazy("ringfence.cli.bpf:bpf", "The kernel's maps: policy, ipcache, ct, map."),
+    "observe": Lazy("ringfence.cli.observe:observe", "Flows, past and as they come, filtered as with Hubble."),
     "flows": Lazy("ringfence.cli.flows:flows", "The history of flows on disk: query, top, export, info."),
     "monitor": Lazy("ringfence.cli.monitor:monitor", "Verdicts, live, each with the rule that decided it."),
     "top": Lazy("ringfence.cli.top:top", "The dashboard: flows, rules and losses, live, with rules flipped by a key."),

@@ -57,7 +57,16 @@ def line(event: FlowShape | Lost) -> str:
 def _flow_line(flow: FlowShape) -> str:
     verdict = click.style(flow["verdict"].upper().ljust(5), fg=COLOURS.get(flow["verdict"].lower()), bold=True)
     ends = f"{party(flow['source'])} -> {party(flow['destination'])}"
-    return f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}; {rule_text(flow)}"
+    told = f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}; {rule_text(flow)}"
+    return f"{told}{_totals(flow)}"
+
+
+def _totals(flow: FlowShape) -> str:
+    """What an event stands for that is more than one packet: a connection that ended, or denials that were held back."""
+    (packets, replies), (size, back) = flow["packets"], flow["bytes"]
+    if flow["kind"] == "close":
+        return f"; closed after {packets} packets, {size} bytes, and {replies} packets, {back} bytes back"
+    return f"; {packets - 1} more like it were held back" if flow["verdict"] == "deny" and packets > 1 else ""
 
 
 def rule_text(flow: FlowShape) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.unit.cli.conftest import RULE, Answers, Run
+from ringfence.cli.monitor import line
+from tests.unit.cli.conftest import RULE, Answers, Run, flow
 
 
 def lines(result: Result) -> list[list[str]]:
@@ -200,6 +201,16 @@ def test_monitor_prints_one_line_an_event(run: Run) -> None:
     assert " DENY " in denied
     assert " policy denied; " in denied
     assert lost == "4 events lost: read too slowly"
+
+
+def test_monitor_says_what_an_event_stands_for() -> None:
+    """A connection's end says its totals, a denial how many were held back; other events are one packet."""
+    close, denied = flow("allow"), flow("deny")
+    close |= {"kind": "close", "packets": [5, 4], "bytes": [300, 900]}
+    assert line(close).endswith("; closed after 5 packets, 300 bytes, and 4 packets, 900 bytes back")
+    denied |= {"packets": [8, 0]}
+    assert line(denied).endswith("; 7 more like it were held back")
+    assert "held back" not in line(flow("deny"))
 
 
 def test_monitor_as_json_is_the_agents_document(run: Run) -> None:
