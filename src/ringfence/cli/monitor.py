@@ -62,7 +62,7 @@ def _flow_line(flow: FlowShape) -> str:
 
 
 def _totals(flow: FlowShape) -> str:
-    """What an event stands for that is more than one packet: a connection that ended, or denials that were held back."""
+    """What an event stands for beyond its own packet: a connection that ended, or denials that were held back."""
     (packets, replies), (size, back) = flow["packets"], flow["bytes"]
     if flow["kind"] == "close":
         return f"; closed after {packets} packets, {size} bytes, and {replies} packets, {back} bytes back"
