@@ -229,5 +229,5 @@ EVENT_TERMS: Final[dict[str, Parse]] = {
     "rule": lambda value: DecidedBy(str(value)),
     "policy": lambda value: DecidedBy(str(value), places=False),
     "type": _named("event type", "verdict", {"allow": (Verdict.ALLOW,), "drop": (Verdict.DENY,)}),
-    "uuid": _refused("flows have no uuid here"),
+    "uuid": _refused("flows are not found by their uuid"),
 }

@@ -175,7 +175,7 @@ def test_terms_of_monitor(expected: list[int], asked: tuple[str | None, str, str
     [
         ("no filter 'colour'; there are: destination_endpoint, ", {"colour": ["red"]}),
         ("no filter 'http_method'", {"http_method": ["GET"]}),
-        ("flows have no uuid here: 'x' cannot be asked for", {"uuid": ["x"]}),
+        ("flows are not found by their uuid: 'x' cannot be asked for", {"uuid": ["x"]}),
         ("'10.0.0' is no address: write 10.0.0.1", {"ip": ["10.0.0"]}),
         ("'a/b/c' is no pod: write namespace/name", {"pod": ["a/b/c"]}),
         ("'' is no pod", {"source_pod": [""]}),
