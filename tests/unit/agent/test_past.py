@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import time_ns
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +22,9 @@ from ringfence.flow.query import FlowQuery
 from ringfence.flow.recent import Recent
 from ringfence.flow.request import Asked, FlowRequest
 from ringfence.flow.source import Archive, FlowSource, FlowStream
+from ringfence.history.archive import Archive as Archived
 from tests.unit.flow.batch import DENIED, Names, event
+from tests.unit.history.stored import WAIT_SECONDS, recorder
 
 Result = TypeVar("Result")
 KEPT = 8
@@ -176,6 +180,30 @@ def test_past_of_one_who_follows_in_a_flood() -> None:
     stream = world.past.follow(FlowQuery())
     world.publish(30, first=103)
     assert list(range(95, 103)) == world.found(before=stream.start)
+
+
+def test_a_history_on_disk_behind_the_memory(tmp_path: Path) -> None:
+    """The real archive, of which nothing is sealed yet: each flow once, whichever way it is asked for."""
+    start, first = time_ns(), 0
+    hub, recording = Hub(Names()), recorder(tmp_path, Names())
+    hub.feed(recording.offer)
+    past = Past(hub, Recent(KEPT), Archived(tmp_path, lambda: recording.flush(WAIT_SECONDS)))
+
+    def found(**bounds: Any) -> list[int]:
+        return [int(each) for events, _ in past.past(FlowQuery(), **bounds) for each in events["revision"]]
+
+    for size in (5, 40, 3, 200, 7):
+        events = batch(first, size)
+        events["time"] += start
+        hub.publish(events)
+        first += size
+    try:
+        assert list(range(255)) == found()
+        assert list(range(205, 255)) == found(last=50)
+        assert list(range(50)) == found(first=50)
+        assert list(range(100, 250)) == found(since_ns=start + 1000, until_ns=start + 2500)
+    finally:
+        recording.close(WAIT_SECONDS)
 
 
 def test_bad_bounds() -> None:
