@@ -22,8 +22,9 @@ setup: $(VENV)/.installed $(OBJECT) $(VENV)/bin/promtool
 #   python3-venv  makes .venv (Debian splits it from python3)
 #   libbpf1       libbpf.so.1, which loads the BPF object
 #   nftables      tests put filter rules into their own namespaces
+#   tmux          tests press keys in a real terminal
 $(VENV)/.installed: pyproject.toml hatch_build.py
-	tools/debian-packages python3-venv libbpf1 nftables
+	tools/debian-packages python3-venv libbpf1 nftables tmux
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet -e '.[agent,flows,hubble,top,dev]'
 	touch $@

@@ -39,6 +39,7 @@ class Demo:
         self.milliseconds: float | None = None
         self.phase = PHASES[0]
         self.phases = [PHASES[0]]
+        self.plan = laid_out
         socket = laboratory.socket_path(instance)
         self.client = Client(socket)
         self.watcher = Watcher(socket)

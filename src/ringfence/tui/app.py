@@ -19,7 +19,7 @@ from ringfence.tui.chain import Line
 from ringfence.tui.changes import clearing_all, flipping, undoing
 from ringfence.tui.columns import cut
 from ringfence.tui.details import Details
-from ringfence.tui.dialogs import clearing, help_screen, leaving
+from ringfence.tui.dialogs import Dialog, clearing, help_screen, leaving
 from ringfence.tui.feeds import DigestFeed, PollFeed, Topic
 from ringfence.tui.flip import Change, Companion, Flips
 from ringfence.tui.flowpanel import FlowsPanel
@@ -76,7 +76,8 @@ class Top(App[None]):
         Binding("a,A", "flip('allow')", show=False),
         Binding("d,D", "flip('deny')", show=False),
         Binding("c,C", "clear", show=False),
-        Binding("slash", "edit_filter", show=False),
+        # First of all, so that what is written right after it goes to the filter line in whole and in order.
+        Binding("slash", "edit_filter", show=False, priority=True),
         Binding("space", "pause", show=False),
         Binding("v,V", "turn", show=False),
         Binding("s,S", "reorder", show=False),
@@ -100,7 +101,7 @@ class Top(App[None]):
         self._paused = False
         self._leaving = False
         self._title = Lines(1)
-        self._filter = Input(id="filter", compact=True, placeholder=EXAMPLE)
+        self._filter = Input(id="filter", compact=True, placeholder=EXAMPLE, select_on_focus=False)
         self._message = Lines(2)
         self._keys = Lines(1)
 
@@ -200,13 +201,20 @@ class Top(App[None]):
         """Tell what the keys do."""
         self.push_screen(help_screen())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the filter line a slash is a slash; in a dialog it is none of its keys."""
+        if action == "edit_filter":
+            return not self._filter.display and not isinstance(self.screen, Dialog)
+        return super().check_action(action, parameters)
+
     def action_edit_filter(self) -> None:
         """Let the filter line be written."""
         if isinstance(self.screen, Details) or self._tab:
             self.action_tab(0)
         self._filter.value = self.picture.asked.line
+        self._filter.cursor_position = len(self._filter.value)
         self._filter.display = True
-        self._filter.focus()
+        self.screen.set_focus(self._filter)
 
     @on(Input.Submitted)
     def ask(self, event: Input.Submitted) -> None:
@@ -223,8 +231,7 @@ class Top(App[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Leave the filter line as it was."""
-        if event.key == "escape" and self._filter.has_focus:
-            event.stop()
+        if event.key == "escape" and self._filter.display:
             self._end_editing()
 
     def _end_editing(self) -> None:

@@ -10,6 +10,8 @@ from time import monotonic
 
 from rich.segment import Segment
 from textual.color import Color
+from textual.events import Key
+from textual.keys import _character_to_key as character_to_key
 from textual.pilot import Pilot
 
 from ringfence.tui.app import Options, Top
@@ -55,9 +57,10 @@ class Driver:
         await self._pilot.pause()
 
     async def write(self, text: str) -> None:
-        """Type a text."""
-        names = {":": "colon", "/": "slash", " ": "space", "-": "minus", ".": "full_stop", "=": "equals_sign"}
-        await self.press(*(names.get(letter, letter) for letter in text))
+        """Type a text, all in one go, as it comes over a slow line."""
+        for letter in text:
+            self.top.post_message(Key(character_to_key(letter), letter))
+        await self._pilot.pause()
 
     async def until(self, so: Callable[[], bool]) -> None:
         """Wait until something is so."""

@@ -88,8 +88,7 @@ def test_writing_a_filter_asks_the_agent(tmp_path: Path) -> None:
     """The filter line goes to the agent, which filters: what is gathered begins anew."""
 
     async def act(driver: Driver) -> None:
-        await driver.press("slash")
-        await driver.write("from:app=client verdict:drop")
+        await driver.write("/from:app=client verdict:drop")
         await driver.press("enter")
         await driver.shows("filter from:app=client verdict:drop")
         await driver.until(lambda: len(driver.shop.asked) == 2)
@@ -102,12 +101,11 @@ def test_a_filter_that_means_nothing_is_told(tmp_path: Path) -> None:
     """A word that is no term, and a term that the agent does not know, are told; the flows go on."""
 
     async def act(driver: Driver) -> None:
-        await driver.press("slash")
-        await driver.write("nonsense")
+        await driver.write("/nonsense")
         await driver.press("enter")
         await driver.shows("'nonsense' is no term")
-        await driver.press("escape", "slash")
-        await driver.write("port:99999/TCP")
+        await driver.press("escape")
+        await driver.write("/port:99999/TCP")
         await driver.press("enter")
         await driver.shows("not asked for port:99999/TCP", "no filter", "shop/client")
 
