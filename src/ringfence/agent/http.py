@@ -1,4 +1,6 @@
-"""The HTTP server: the API's application on a unix socket that only its owner may open."""
+"""The HTTP server: the API's application on a unix socket that only its owner may open, and the read-only one on a
+loopback port if there is to be one. Both run in the agent's loop, each a server with an application of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ringfence.agent.owner import only_for_owner
 from ringfence.api.control import Control
+from ringfence.api.public import public_app
 from ringfence.api.server import create_app
 
 _GRACE_SECONDS = 2
@@ -32,17 +36,7 @@ class ApiServer:
     def __init__(self, path: Path, control: Control) -> None:
         self._path = path
         self._socket = _listen(path)
-        config = uvicorn.Config(
-            create_app(control),
-            http="httptools",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        self._server = _Server(config)
+        self._server = _server(create_app(control))
 
     async def serve(self) -> None:
         """Answer requests until `stop`; those under way are finished."""
@@ -52,6 +46,36 @@ class ApiServer:
     def stop(self) -> None:
         """Take no more requests."""
         self._server.should_exit = True
+
+
+class WebServer:
+    """The page, read-only, on a socket that listens already."""
+
+    def __init__(self, listening: socket.socket, control: Control) -> None:
+        self._socket = listening
+        self._server = _server(public_app(control))
+
+    async def serve(self) -> None:
+        """Answer requests until `stop`."""
+        await self._server.serve([self._socket])
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self._server.should_exit = True
+
+
+def _server(app: ASGIApp) -> _Server:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return _Server(config)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -41,3 +41,9 @@ def listen(at: Listen) -> socket.socket:
         raise Unavailable(f"cannot listen on {at[0]} port {at[1]}: {error.strerror}") from error
     listening.settimeout(0)
     return listening
+
+
+def url(listening: socket.socket) -> str:
+    """What to type into a browser."""
+    address, port = listening.getsockname()[:2]
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"

@@ -23,12 +23,12 @@ import structlog
 
 from ringfence.agent.changes import Changes
 from ringfence.agent.dry import DryKernel
-from ringfence.agent.http import ApiServer
+from ringfence.agent.http import ApiServer, WebServer
 from ringfence.agent.hub import Hub
 from ringfence.agent.hubble import HubbleServer, hubble_wanted, observed
 from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
-from ringfence.agent.listening import listen
+from ringfence.agent.listening import listen, url
 from ringfence.agent.lock import InstanceLock
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
@@ -52,7 +52,7 @@ from ringfence.flow.recent import Recent
 
 JOURNAL = "journal.jsonl"
 _log = structlog.get_logger()
-Server = ApiServer | MetricsListener | HubbleServer
+Server = ApiServer | WebServer | MetricsListener | HubbleServer
 
 # Interfaces are hooked by threads beside the loop: a change of policy does not wait 5 ms, the default, for its turn.
 _SWITCH_SECONDS = 0.0005
@@ -64,7 +64,8 @@ def run(settings: AgentSettings) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with ExitStack() as on_exit:
-        scraped = on_exit.enter_context(listen(settings.metrics_listen)) if settings.metrics_listen else None
+        ports = (settings.metrics_listen, settings.web)
+        scraped, web = (on_exit.enter_context(listen(port)) if port else None for port in ports)
         try:
             settings.directory.mkdir(parents=True, exist_ok=True)
             state = _dry_state(settings, on_exit) if settings.dry_run else _state(settings, on_exit)
@@ -75,7 +76,7 @@ def run(settings: AgentSettings) -> None:
         on_exit.callback(kernel.close)
         journal = Journal(state / JOURNAL)
         on_exit.callback(journal.close)
-        asyncio.run(_Agent(settings, kernel, journal, taken, scraped).run())
+        asyncio.run(_Agent(settings, kernel, journal, taken, scraped, web).run())
 
 
 def _state(settings: AgentSettings, on_exit: ExitStack) -> Path:
@@ -108,6 +109,7 @@ class _Agent:
     journal: Journal
     taken: Taken | None
     scraped: socket.socket | None
+    web: socket.socket | None
 
     async def run(self) -> None:
         """Start everything in order, serve until a signal comes, stop everything in order."""
@@ -139,6 +141,8 @@ class _Agent:
         )
         service = Service(parts)
         servers: list[Server] = [ApiServer(self.settings.socket_path, service)]
+        if self.web:
+            servers.append(WebServer(self.web, service))
         if self.scraped:
             servers.append(MetricsListener(self.scraped, service.metrics))
         try:
@@ -194,7 +198,8 @@ class _Agent:
         reader = Reader(ring, hub) if ring else None
         sweeper = Sweeper(self.kernel)
         news.look_at_all()
-        listening = {"metrics": self.scraped.getsockname()[:2]} if self.scraped else {}
+        listening: dict[str, object] = {"metrics": self.scraped.getsockname()[:2]} if self.scraped else {}
+        listening |= {"web": url(self.web)} if self.web else {}
         _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision, **listening)
 
         def stop() -> None:

@@ -34,6 +34,7 @@ class AgentSettings:
     `record_flows`: keep a history of flows in `flows_dir`, by default under /var/lib/ringfence/<instance>, within
     `flows_limits`.
     `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
+    `web`: address and port of a TCP listener for the web page.
     """
 
     instance: str = "default"
@@ -56,6 +57,7 @@ class AgentSettings:
     flows_limits: Limits = field(default_factory=Limits)
     hubble: bool | None = None
     hubble_listen: Listen | None = None
+    web: Listen | None = None
 
     @property
     def directory(self) -> Path:

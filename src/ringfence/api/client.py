@@ -31,6 +31,11 @@ def default_socket(instance: str = "default") -> str:
     return os.environ.get("RINGFENCE_SOCKET") or f"/run/ringfence/{instance}/agent.sock"
 
 
+def nobody_answers(socket: str) -> Unavailable:
+    """What is said where no agent listens."""
+    return Unavailable(f"no agent answers at {socket}; start one with: ringfence agent")
+
+
 class Client:
     """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
@@ -246,8 +251,7 @@ class Client:
         try:
             yield
         except httpx.ConnectError as error:
-            message = f"no agent answers at {self.socket}; start one with: ringfence agent"
-            raise Unavailable(message) from error
+            raise nobody_answers(self.socket) from error
         except httpx.TimeoutException as error:
             raise Unavailable(f"the agent at {self.socket} did not answer in time") from error
         except httpx.TransportError as error:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from ringfence.api import shapes
 from ringfence.api.control import Control
+from ringfence.api.web import Terms, add_page, add_stream
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
@@ -25,7 +26,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
 }
 _SLICE = 64  # elements of a list encoded in one go
-Terms = Annotated[list[str] | None, Query()]
 ByHand = Annotated[bool, Query(description="only entries that were set by hand")]
 Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between two digests")]
 
@@ -33,15 +33,22 @@ Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between t
 def create_app(control: Control) -> FastAPI:
     """The application over one agent."""
     app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
-    app.add_exception_handler(RingfenceError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_shape)
+    tell_errors(app)
     _endpoint_routes(app, control)
     _policy_routes(app, control)
     _entry_routes(app, control)
     _bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)
+    add_stream(app, control)
+    add_page(app)
     return app
+
+
+def tell_errors(app: FastAPI) -> None:
+    """Let an application answer what it refuses by status and `ErrorShape`."""
+    app.add_exception_handler(RingfenceError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_shape)
 
 
 async def _refuse(_request: Request, error: Exception) -> JSONResponse:

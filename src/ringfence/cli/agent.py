@@ -148,6 +148,11 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
 )
 @click.option("--metrics-anywhere", is_flag=True, help="Let --metrics-listen be an address that other hosts reach.")
 @recording_options
+@click.option(
+    "--web",
+    metavar="ADDRESS:PORT",
+    help="Serve the web page on a loopback port too, read-only, as on 127.0.0.1:8479; the socket always does.",
+)
 @pass_session
 def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     """Run the agent of this host until it is asked to stop. Enforcement stays in place when it ends.
@@ -163,6 +168,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
     anywhere, metrics_listen = options.pop("metrics_anywhere"), options.pop("metrics_listen")
     record_flows, flows_limits = recording_limits(options)
     insecure, hubble_listen = options.pop("hubble_insecure"), options.pop("hubble_listen")
+    web = options.pop("web")
     timeouts = {name: options.pop(name) for name in TIMEOUTS}
     run(
         AgentSettings(
@@ -174,6 +180,7 @@ def agent(session: Session, /, *, mechanism: str, **options: Any) -> None:
             metrics_listen=parse_listen(metrics_listen, anywhere=anywhere) if metrics_listen else None,
             record_flows=record_flows,
             flows_limits=flows_limits,
+            web=parse_listen(web) if web else None,
             policy_cidr_match_mode=options.pop("cidr_match") or "",
             **options,
         )

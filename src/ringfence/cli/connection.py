@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from ringfence.api.client import Client, default_socket
+from ringfence.api.client import Client, default_socket, nobody_answers
 from ringfence.cli.session import DEFAULT_INSTANCE, Session
 from ringfence.errors import Unavailable
 
@@ -18,5 +18,5 @@ def connect(session: Session, timeout_seconds: float = 30.0) -> Client:
         except PermissionError as error:
             raise Unavailable(f"the agent's socket {path} is open to its owner only; run this with sudo") from error
         except OSError as error:
-            raise Unavailable(f"no agent answers at {path}; start one with: ringfence agent") from error
+            raise nobody_answers(path) from error
     return Client(path, timeout_seconds)

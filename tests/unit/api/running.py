@@ -13,9 +13,10 @@ from typing import Any
 
 from ringfence.agent.changes import Changes
 from ringfence.agent.dry import DryKernel
-from ringfence.agent.http import ApiServer
+from ringfence.agent.http import ApiServer, WebServer
 from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Journal
+from ringfence.agent.listening import Listen, listen, url
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.past import Past
 from ringfence.agent.recording import Recording
@@ -66,11 +67,14 @@ class Running:
     directory: Path
     kernel: Kernel = field(default_factory=Kernel)
     engine: Engine = field(default_factory=Engine)
+    web: Listen | None = None
 
     def __post_init__(self) -> None:
         self.socket = self.directory / "agent.sock"
         self.journal = Journal(self.directory / "journal.jsonl")
         self.hub = Hub(self.engine.known)
+        self._listening = listen(self.web) if self.web else None
+        self.url = url(self._listening) if self._listening else ""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
@@ -85,9 +89,12 @@ class Running:
         if not self._thread.is_alive():
             return
         self._loop.call_soon_threadsafe(self.hub.close)
-        self._loop.call_soon_threadsafe(self._api.stop)
+        for server in self._servers:
+            self._loop.call_soon_threadsafe(server.stop)
         self._thread.join()
         self.journal.close()
+        if self._listening:
+            self._listening.close()
 
     async def _serve(self) -> None:
         self._loop: Any = asyncio.get_running_loop()
@@ -107,15 +114,18 @@ class Running:
             Recording(None, "not asked for"),
             find,
         )
-        self._api = ApiServer(self.socket, Service(self.parts))
+        service = Service(self.parts)
+        self._servers: list[ApiServer | WebServer] = [ApiServer(self.socket, service)]
+        if self._listening:
+            self._servers.append(WebServer(self._listening, service))
         self._ready.set()
-        await self._api.serve()
+        await asyncio.gather(*(server.serve() for server in self._servers))
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Running]:
-    """An agent for the length of a block."""
-    agent = Running(directory)
+def running(directory: Path, web: Listen | None = None) -> Iterator[Running]:
+    """An agent for the length of a block, with the page on a loopback port if one is given."""
+    agent = Running(directory, web=web)
     try:
         yield agent
     finally:
