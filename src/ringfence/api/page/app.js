@@ -31,7 +31,7 @@ class Page {
     map: new MapView(this.#state, () => this.#filter),
     flows: new FlowsView(this.#state),
     policies: new PoliciesView(),
-    rule: new RuleView(this.#state),
+    rule: new RuleView(this.#state, () => this.#filter),
     status: new StatusView(),
   };
   /** @type {View | null} */
@@ -39,7 +39,10 @@ class Page {
   #drawing = false;
   #pulse = new Pulse(byId("pulse"));
   #line = new FilterLine(byId("filter"), (line) => this.#refilter(line));
-  #stream = new Stream((digest) => this.#state.take(digest), (connection) => this.#tell(connection));
+  #stream = new Stream(
+    (digest) => this.#state.take(digest),
+    (connection) => this.#tell(connection),
+  );
 
   start() {
     this.#state.listen(() => this.#draw());
@@ -55,7 +58,7 @@ class Page {
   #route() {
     const { view: name, parameters } = readRoute(location.hash);
     const view = this.#views[name] ?? this.#views.map;
-    if (view.live && name !== "rule") this.#takeFilter(parameters.get("filter") ?? "");
+    if (view.live) this.#takeFilter(parameters.get("filter") ?? "");
     if (view !== this.#shown) this.#change(view);
     this.#navigate(name);
     view.show(parameters);
@@ -66,7 +69,7 @@ class Page {
     this.#shown?.hide?.();
     const first = this.#shown === null;
     this.#shown = view;
-    document.title = `${view.title} – Ringfence`;
+    document.title = `${view.title}, Ringfence`;
     byId("main").replaceChildren(view.element);
     byId("filter").hidden = !view.live;
     if (!first) byId("main").focus();
@@ -77,7 +80,11 @@ class Page {
     const listed = ["map", "flows", "policies", "status"].map((each) => {
       const view = this.#views[each];
       const here = each === name || (each === "policies" && name === "rule");
-      return html("a", { href: routeTo(each, { filter: view.live ? this.#filter : null }), "aria-current": here && "page" }, view.title);
+      return html(
+        "a",
+        { href: routeTo(each, { filter: view.live ? this.#filter : null }), "aria-current": here && "page" },
+        view.title,
+      );
     });
     byId("views").replaceChildren(...listed);
   }

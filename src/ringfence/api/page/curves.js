@@ -29,9 +29,13 @@ export function curve(from, to, lane) {
   const end = { x: to.x + (side.end > 0 ? NODE.width : 0) + side.end * TIP, y: to.y + middle + (loop ? 12 : shift) };
   const beside = side.start === side.end;
   const bend = Math.max(LEAST_BEND, Math.abs(end.x - start.x) / 2, beside ? Math.abs(end.y - start.y) / 3 : 0);
-  const [a, b] = [{ x: start.x + side.start * bend, y: start.y }, { x: end.x + side.end * bend, y: end.y }];
+  const [a, b] = [
+    { x: start.x + side.start * bend, y: start.y },
+    { x: end.x + side.end * bend, y: end.y },
+  ];
   const path = `M${point(start)} C${point(a)} ${point(b)} ${point(end)}`;
-  const between = (/** @type {"x" | "y"} */ axis) => beside ? cubic(0.5, start[axis], a[axis], b[axis], end[axis]) : cubic(AT, start[axis], a[axis], b[axis], end[axis]);
+  const between = (/** @type {"x" | "y"} */ axis) =>
+    beside ? cubic(0.5, start[axis], a[axis], b[axis], end[axis]) : cubic(AT, start[axis], a[axis], b[axis], end[axis]);
   return { path, middle: { x: between("x"), y: between("y") }, beside };
 }
 
@@ -67,7 +71,8 @@ function facing(from, to) {
  * @param {number} p2
  * @param {number} p3
  */
-const cubic = (t, p0, p1, p2, p3) => (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t ** 2 * p2 + t ** 3 * p3;
+const cubic = (t, p0, p1, p2, p3) =>
+  (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t ** 2 * p2 + t ** 3 * p3;
 
 /** @param {Point} point */
 const point = ({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`;

@@ -24,11 +24,14 @@ const OF_A_FLOW = {
 
 /** Every term with the field that it asks for. @type {Map<string, string>} */
 export const TERMS = new Map([
-  ...OF_AN_END.flatMap((name) => /** @type {[string, string][]} */ ([
-    [name, name],
-    [`from-${name}`, `source_${name}`],
-    [`to-${name}`, `destination_${name}`],
-  ])),
+  ...OF_AN_END.flatMap(
+    (name) =>
+      /** @type {[string, string][]} */ ([
+        [name, name],
+        [`from-${name}`, `source_${name}`],
+        [`to-${name}`, `destination_${name}`],
+      ]),
+  ),
   ...Object.entries(OF_A_FLOW),
 ]);
 
@@ -50,7 +53,7 @@ export function parseFilter(line) {
   /** @type {Fields[]} */
   const deny = [];
   const tokens = Array.from(line.match(TOKEN) ?? []);
-  for (let negated = false; tokens.length; ) {
+  for (let negated = false; tokens.length;) {
     const token = /** @type {string} */ (tokens.shift());
     if (token === "--not" || token === "not") {
       negated = true;
@@ -92,7 +95,10 @@ function readTerm(token, rest) {
   const joined = /^([a-z-]+)=(.+)$/.exec(written);
   const name = joined && TERMS.has(joined[1]) ? joined[1] : written;
   const field = TERMS.get(name);
-  if (!field) throw new FilterError(`“${unquoted(token)}” is no term. Write for example: --pod ${unquoted(written)}, --from-label app=web, --verdict DROPPED`);
+  if (!field)
+    throw new FilterError(
+      `“${unquoted(token)}” is no term. Write for example: --pod ${unquoted(written)}, --from-label app=web, --verdict DROPPED`,
+    );
   const value = name === written ? rest.shift() : joined?.[2];
   if (value === undefined) throw new FilterError(`--${name} needs a value behind it`);
   return [field, unquoted(value)];

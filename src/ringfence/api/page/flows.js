@@ -78,8 +78,19 @@ function makeRow(flow) {
     html("td", {}, verdictMark(flow.verdict), flow.verdict === "deny" && held(flow)),
     html("td", {}, ...party(flow.source)),
     html("td", {}, ...party(flow.destination)),
-    html("td", {}, flow.port, flow.tcp_flags ? html("small", {}, ` ${flow.tcp_flags}`) : null, flow.status === "reply" ? html("small", {}, " reply") : null),
-    html("td", {}, ruleLink(flow.rule), flow.verdict === "deny" && flow.reason !== "policy denied" ? html("small", {}, ` ${flow.reason}`) : null),
+    html(
+      "td",
+      {},
+      flow.port,
+      flow.tcp_flags ? html("small", {}, ` ${flow.tcp_flags}`) : null,
+      flow.status === "reply" ? html("small", {}, " reply") : null,
+    ),
+    html(
+      "td",
+      {},
+      ruleLink(flow.rule),
+      flow.verdict === "deny" && flow.reason !== "policy denied" ? html("small", {}, ` ${flow.reason}`) : null,
+    ),
   );
   COLUMNS.forEach((name, index) => row.children[index].setAttribute("data-name", name));
   return row;
@@ -90,7 +101,11 @@ const held = (flow) => (flow.packets[0] > 1 ? html("small", {}, ` ×${count(flow
 
 /** @param {import("./shapes.js").Party} party */
 function party({ endpoint, labels, address, port, identity }) {
-  const name = endpoint ?? labels.find((label) => label.startsWith("reserved:"))?.slice("reserved:".length) ?? labels[0] ?? `identity ${identity}`;
+  const name =
+    endpoint ??
+    labels.find((label) => label.startsWith("reserved:"))?.slice("reserved:".length) ??
+    labels[0] ??
+    `identity ${identity}`;
   const at = address.includes(":") ? `[${address}]` : address;
   return [html("b", {}, name), html("small", {}, ` ${port ? `${at}:${port}` : address}`)];
 }
@@ -100,9 +115,18 @@ function party({ endpoint, labels, address, port, identity }) {
  * @param {HeldFlow} flow
  */
 function details(flow) {
-  const end = (/** @type {import("./shapes.js").Party} */ { address, identity, labels }) => `${address} → identity ${identity} → ${labels.join(", ")}`;
-  const rules = [flow.rules.egress && `egress: ${flow.rules.egress.text}`, flow.rules.ingress && `ingress: ${flow.rules.ingress.text}`];
+  const end = (/** @type {import("./shapes.js").Party} */ { address, identity, labels }) =>
+    `${address} → identity ${identity} → ${labels.join(", ")}`;
+  const rules = [
+    flow.rules.egress && `egress: ${flow.rules.egress.text}`,
+    flow.rules.ingress && `ingress: ${flow.rules.ingress.text}`,
+  ];
   const about = `${flow.kind}, ${flow.direction}, ${flow.reason}, match ${flow.match}, revision ${flow.revision}, ${count(flow.length)} bytes`;
   const lines = [`from ${end(flow.source)}`, `to ${end(flow.destination)}`, ...rules.filter(Boolean), about];
-  return html("details", {}, html("summary", {}, clock(flow.time)), html("ul", { class: "plain" }, ...lines.map((line) => html("li", {}, html("code", {}, line)))));
+  return html(
+    "details",
+    {},
+    html("summary", {}, clock(flow.time)),
+    html("ul", { class: "plain" }, ...lines.map((line) => html("li", {}, html("code", {}, line)))),
+  );
 }

@@ -29,11 +29,23 @@ export class Picture {
   #known = new Map();
   #zoom = 1;
 
-  /** @param {(chosen: string) => void} onChoose gets the key of an edge or the id of a node */
+  /** @param {(chosen: string, byKey: boolean) => void} onChoose gets the key of an edge or the id of a node */
   constructor(onChoose) {
     this.onChoose = onChoose;
-    this.svg = svg("svg", { role: "group", "aria-label": "Service map" }, markers(), this.#boxes, this.#lines, this.#labels, this.#nodes);
-    this.element = html("div", { class: "picture", tabindex: 0, role: "region", "aria-label": "Service map, scrolls" }, this.svg);
+    this.svg = svg(
+      "svg",
+      { role: "group", "aria-label": "Service map" },
+      markers(),
+      this.#boxes,
+      this.#lines,
+      this.#labels,
+      this.#nodes,
+    );
+    this.element = html(
+      "div",
+      { class: "picture", tabindex: 0, role: "region", "aria-label": "Service map, scrolls" },
+      this.svg,
+    );
   }
 
   /** Draw larger or smaller than what fits. @param {number} factor; 0 fits again */
@@ -66,8 +78,20 @@ export class Picture {
       near: near.has(edge.key),
       chosen: edge.key === chosen,
     }));
-    keyed(this.#lines, drawn, ({ edge }) => edge.key, ({ edge }) => this.#makeLine(edge), moveLine);
-    keyed(this.#labels, drawn, ({ edge }) => edge.key, () => svg("text"), moveLabel);
+    keyed(
+      this.#lines,
+      drawn,
+      ({ edge }) => edge.key,
+      ({ edge }) => this.#makeLine(edge),
+      moveLine,
+    );
+    keyed(
+      this.#labels,
+      drawn,
+      ({ edge }) => edge.key,
+      () => svg("text"),
+      moveLabel,
+    );
     const busy = new Set(edges.flatMap((edge) => [edge.from.id, edge.to.id]));
     const nodes = [...this.#known.values()].map((place) => ({
       place,
@@ -76,13 +100,21 @@ export class Picture {
       near: near.has(place.id),
       chosen: place.id === chosen,
     }));
-    keyed(this.#nodes, nodes, ({ place }) => place.id, ({ place }) => this.#makeNode(place), moveNode);
+    keyed(
+      this.#nodes,
+      nodes,
+      ({ place }) => place.id,
+      ({ place }) => this.#makeNode(place),
+      moveNode,
+    );
     this.#fit();
   }
 
   /** @param {Edge[]} edges */
   #place(edges) {
-    if (this.#known.size > MOST_NODES) this.clear();
+    const heard = new Set(edges.flatMap(({ from, to }) => [from.id, to.id]));
+    // Who has said nothing for long gives up its place only when there are many: the others then move.
+    if (this.#known.size > MOST_NODES && heard.size < this.#known.size * 0.8) this.clear();
     this.#layout ??= new Layout(Math.max(this.element.clientWidth, 320) / 0.75);
     for (const { from, to } of edges) for (const place of [from, to]) this.#known.set(place.id, place);
     const busiest = [...edges].sort((a, b) => b.events - a.events);
@@ -95,15 +127,42 @@ export class Picture {
     const [wide, high] = [width + 2 * MARGIN, height + 2 * MARGIN];
     const room = this.element.clientWidth - 2;
     const scale = this.#zoom * Math.min(LARGEST, Math.max(SMALLEST, room / wide));
-    set(this.svg, { viewBox: `${-MARGIN} ${-MARGIN} ${wide} ${high}`, width: Math.round(wide * scale), height: Math.round(high * scale) });
+    set(this.svg, {
+      viewBox: `${-MARGIN} ${-MARGIN} ${wide} ${high}`,
+      width: Math.round(wide * scale),
+      height: Math.round(high * scale),
+    });
+  }
+
+  /** Put the focus back on what was chosen. @param {string} key */
+  focus(key) {
+    const found = [...this.svg.querySelectorAll("[data-key]")].find(
+      (element) => element.getAttribute("data-key") === key,
+    );
+    if (found instanceof SVGElement) found.focus();
+  }
+
+  /**
+   * What chooses something: a click, or a key as on a button.
+   * @param {string} key
+   */
+  #choosing(key) {
+    return {
+      click: () => this.onChoose(key, false),
+      keydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        this.onChoose(key, true);
+      },
+    };
   }
 
   /** @param {Edge} edge */
   #makeLine(edge) {
-    const choose = () => this.onChoose(edge.key);
+    const choose = this.#choosing(edge.key);
     return svg(
       "g",
-      { class: `edge ${edge.verdict}`, role: "button", tabindex: 0, "data-key": edge.key, click: choose, keydown: onEnter(choose) },
+      { class: `edge ${edge.verdict}`, role: "button", tabindex: 0, "data-key": edge.key, ...choose },
       svg("path", { class: "reach" }),
       svg("path", { class: "line", "marker-end": `url(#tip-${edge.verdict})` }),
     );
@@ -111,11 +170,15 @@ export class Picture {
 
   /** @param {Place} place */
   #makeNode(place) {
-    const choose = () => this.onChoose(place.id);
-    const id = place.endpoint ? `identity ${place.identity}` : place.namespace === OUTSIDE ? `identity ${place.identity}` : "elsewhere";
+    const choose = this.#choosing(place.id);
+    const id = place.endpoint
+      ? `identity ${place.identity}`
+      : place.namespace === OUTSIDE
+        ? `identity ${place.identity}`
+        : "elsewhere";
     return svg(
       "g",
-      { role: "button", tabindex: 0, "aria-label": fullName(place), click: choose, keydown: onEnter(choose), "data-id": place.id },
+      { role: "button", tabindex: 0, "aria-label": fullName(place), "data-key": place.id, ...choose },
       svg("title", {}, [fullName(place), ...place.labels].join("\n")),
       svg("rect", { width: NODE.width, height: NODE.height, rx: 8 }),
       svg("text", { x: 12, y: 21, class: "name" }, shortened(place.name)),
@@ -125,7 +188,8 @@ export class Picture {
 }
 
 /** @param {import("./layout.js").Box} box */
-const makeBox = (box) => svg("g", { class: "box" }, svg("rect", { rx: 12 }), svg("text", { x: 16, y: 25 }, box.name));
+const makeBox = (box) =>
+  svg("g", { class: "box" }, svg("rect", { rx: 12 }), svg("text", { x: 16, y: 25 }, shortened(box.name)));
 
 /**
  * @param {Element} element
@@ -154,8 +218,13 @@ function moveLine(element, { edge, path, near, chosen }) {
  * @param {{edge: Edge, middle: import("./layout.js").Point, beside: boolean, near: boolean}} drawn
  */
 function moveLabel(element, { edge, middle, beside, near }) {
-  const [x, y] = beside ? [middle.x + 6, middle.y + 4] : [middle.x, middle.y - 5];
-  set(element, { x: x.toFixed(1), y: y.toFixed(1), "text-anchor": beside ? "start" : "middle", class: `${edge.verdict}${near ? " near" : ""}` });
+  const x = beside ? middle.x + 6 : middle.x;
+  set(element, {
+    x: x.toFixed(1),
+    y: (middle.y + 4).toFixed(1),
+    "text-anchor": beside ? "start" : "middle",
+    class: `${edge.verdict}${near ? " near" : ""}`,
+  });
   say(element, `${edge.port} ${edge.rate < 0.05 ? "" : rate(edge.rate)}`.trim());
 }
 
@@ -164,7 +233,10 @@ function moveLabel(element, { edge, middle, beside, near }) {
  * @param {{at: import("./layout.js").Point, idle: boolean, near: boolean, chosen: boolean}} node
  */
 function moveNode(element, { at, idle, near, chosen }) {
-  set(element, { transform: `translate(${at.x} ${at.y})`, class: ["node", idle && "idle", near && "near"].filter(Boolean).join(" ") });
+  set(element, {
+    transform: `translate(${at.x} ${at.y})`,
+    class: ["node", idle && "idle", near && "near"].filter(Boolean).join(" "),
+  });
   set(element, { "aria-pressed": String(chosen) });
 }
 
@@ -201,7 +273,13 @@ function lanesOf(edges) {
 
 /** The ends of lines: an arrow for what arrives, a cross for what does not. */
 function markers() {
-  const common = { markerUnits: "userSpaceOnUse", orient: "auto", markerWidth: 14, markerHeight: 14, viewBox: "-7 -7 14 14" };
+  const common = {
+    markerUnits: "userSpaceOnUse",
+    orient: "auto",
+    markerWidth: 14,
+    markerHeight: 14,
+    viewBox: "-7 -7 14 14",
+  };
   return svg(
     "defs",
     {},
@@ -218,13 +296,3 @@ const point = (places, id) => places.get(id) ?? { x: 0, y: 0 };
 
 /** @param {string} name */
 const shortened = (name) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
-
-/**
- * What a button does when it is pressed by key.
- * @param {() => void} act
- */
-const onEnter = (act) => (/** @type {KeyboardEvent} */ event) => {
-  if (event.key !== "Enter" && event.key !== " ") return;
-  event.preventDefault();
-  act();
-};

@@ -16,7 +16,12 @@ export class MapView {
   live = true;
   #chosen = "";
   #empty = html("p", { class: "empty" }, "No verdicts yet. As soon as workloads speak, they show here.");
-  #aside = html("aside", { "aria-label": "What is chosen", "aria-live": "off" });
+  #byKey = false;
+  #aside = html("aside", {
+    "aria-label": "What is chosen",
+    tabindex: -1,
+    keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && this.#close(),
+  });
   #rows = html("tbody");
   #summary = html("p", { class: "summary" });
 
@@ -27,23 +32,50 @@ export class MapView {
   constructor(state, filter) {
     this.state = state;
     this.filter = filter;
-    this.picture = new Picture((chosen) => this.#choose(chosen));
+    this.picture = new Picture((chosen, byKey) => this.#choose(chosen, byKey));
     const zoom = (/** @type {string} */ text, /** @type {string} */ label, /** @type {number} */ factor) =>
       html("button", { type: "button", "aria-label": label, click: () => this.picture.zoom(factor) }, text);
     const heading = ["Verdict", "From", "To", "Port", "Rate", "Rule"].map((text) => html("th", { scope: "col" }, text));
     this.element = html(
       "section",
       { class: "map" },
-      html("div", { class: "heading" }, html("h1", {}, this.title), this.#summary, legend(), html("div", { class: "zoom" }, zoom("−", "Smaller", 0.8), zoom("+", "Larger", 1.25), zoom("Fit", "Fit to the window", 0))),
-      html("div", { class: "columns" }, html("div", { class: "canvas" }, this.#empty, this.picture.element), this.#aside),
-      html("details", { class: "table" }, html("summary", {}, "The same as a table"), html("table", {}, html("thead", {}, html("tr", {}, ...heading)), this.#rows)),
+      html(
+        "div",
+        { class: "heading" },
+        html("h1", {}, this.title),
+        this.#summary,
+        legend(),
+        html(
+          "div",
+          { class: "zoom" },
+          zoom("−", "Smaller", 0.8),
+          zoom("+", "Larger", 1.25),
+          zoom("Fit", "Fit to the window", 0),
+        ),
+      ),
+      html(
+        "div",
+        { class: "columns" },
+        html("div", { class: "canvas" }, this.#empty, this.picture.element),
+        this.#aside,
+      ),
+      html(
+        "details",
+        { class: "table" },
+        html("summary", {}, "The same as a table"),
+        html("table", {}, html("thead", {}, html("tr", {}, ...heading)), this.#rows),
+      ),
     );
   }
 
   /** @param {URLSearchParams} parameters */
   show(parameters) {
     this.#chosen = parameters.get("chosen") ?? "";
+    const inside = this.#aside.contains(document.activeElement);
     this.update();
+    this.#tellChosen();
+    if (this.#chosen && (inside || this.#byKey)) this.#aside.focus();
+    this.#byKey = false;
   }
 
   /** Forget all places: another filter means another map. */
@@ -57,10 +89,14 @@ export class MapView {
     this.picture.element.hidden = edges.length === 0;
     if (edges.length) this.picture.draw(edges, this.#chosen);
     say(this.#summary, this.#summaryText(edges));
-    const parts = this.#chosen ? chosenParts(this.state, this.#chosen) : [];
-    this.#aside.hidden = !parts.length;
-    if (!this.#aside.contains(document.activeElement)) this.#aside.replaceChildren(...parts, ...(parts.length ? [this.#closing()] : []));
-    keyed(this.#rows, edges.sort((a, b) => (a.key < b.key ? -1 : 1)), (edge) => edge.key, makeRow, updateRow);
+    if (!this.#inUse()) this.#tellChosen();
+    keyed(
+      this.#rows,
+      edges.sort((a, b) => (a.key < b.key ? -1 : 1)),
+      (edge) => edge.key,
+      makeRow,
+      updateRow,
+    );
   }
 
   /** @param {Edge[]} edges */
@@ -71,20 +107,45 @@ export class MapView {
     return `${count(edges.length)} edges in the last minute, ${count(denied)} denied${more}`;
   }
 
-  /** @param {string} chosen */
-  #choose(chosen) {
+  /** Whether somebody moves about in what is told of the chosen, or selects text there: it is not replaced under them. */
+  #inUse() {
+    const selection = document.getSelection();
+    const selects = selection && !selection.isCollapsed && this.#aside.contains(selection.anchorNode);
+    return selects || this.#aside.contains(document.activeElement);
+  }
+
+  #tellChosen() {
+    const parts = this.#chosen ? chosenParts(this.state, this.#chosen, this.filter()) : [];
+    this.#aside.hidden = !parts.length;
+    this.#aside.replaceChildren(...parts, html("button", { type: "button", click: () => this.#close() }, "Close"));
+  }
+
+  /**
+   * @param {string} chosen
+   * @param {boolean} byKey then the focus goes where it is told
+   */
+  #choose(chosen, byKey) {
+    this.#byKey = byKey;
     location.hash = routeTo("map", { filter: this.filter(), chosen: chosen === this.#chosen ? null : chosen });
   }
 
-  #closing() {
-    return html("button", { type: "button", click: () => this.#choose(this.#chosen) }, "Close");
+  #close() {
+    this.picture.focus(this.#chosen);
+    this.#choose(this.#chosen, false);
   }
 }
 
 /** @param {Edge} edge */
 function makeRow(edge) {
   const cells = [fullName(edge.from), fullName(edge.to), edge.port].map((text) => html("td", {}, text));
-  return html("tr", { class: edge.verdict }, html("td", {}, verdictMark(edge.verdict)), ...cells, html("td", { class: "number" }), html("td", {}));
+  return html(
+    "tr",
+    { class: edge.verdict },
+    html("td", {}, verdictMark(edge.verdict)),
+    ...cells,
+    html("td", { class: "number" }),
+    html("td", {}),
+  );
 }
 
 /**
@@ -98,4 +159,10 @@ function updateRow(row, edge) {
 }
 
 const legend = () =>
-  html("p", { class: "legend" }, html("span", { class: "allow" }, "allowed"), html("span", { class: "deny" }, "denied"), html("span", { class: "note" }, "wider: more a second"));
+  html(
+    "p",
+    { class: "legend" },
+    html("span", { class: "allow" }, "allowed"),
+    html("span", { class: "deny" }, "denied"),
+    html("span", { class: "note" }, "wider: more a second"),
+  );

@@ -24,13 +24,20 @@ export function bytes(size) {
 /** The time of day, to the millisecond, where the reader is. @param {string} time in RFC 3339 */
 export function clock(time) {
   const at = new Date(time);
-  const [hours, minutes, seconds] = [at.getHours(), at.getMinutes(), at.getSeconds()].map((n) => String(n).padStart(2, "0"));
+  const [hours, minutes, seconds] = [at.getHours(), at.getMinutes(), at.getSeconds()].map((n) =>
+    String(n).padStart(2, "0"),
+  );
   return `${hours}:${minutes}:${seconds}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
 /** 2 d 3 h, 4 min 5 s. @param {number} seconds */
 export function duration(seconds) {
-  const parts = /** @type {[number, string][]} */ ([[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]);
+  const parts = /** @type {[number, string][]} */ ([
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ]);
   const told = [];
   let left = Math.floor(seconds);
   for (const [size, unit] of parts) {

@@ -22,8 +22,17 @@ export class PoliciesView {
   #rules = new Rules();
 
   constructor() {
-    this.element = html("section", {}, html("div", { class: "heading" }, html("h1", {}, this.title), this.#summary), this.#list);
-    this.poll = new Poll(PAUSE_MS, () => this.#refresh(), (error) => say(this.#summary, error.message));
+    this.element = html(
+      "section",
+      {},
+      html("div", { class: "heading" }, html("h1", {}, this.title), this.#summary),
+      this.#list,
+    );
+    this.poll = new Poll(
+      PAUSE_MS,
+      () => this.#refresh(),
+      (error) => say(this.#summary, error.message),
+    );
   }
 
   show() {
@@ -40,9 +49,17 @@ export class PoliciesView {
     const [policies] = await Promise.all([ask("/v1/policies"), this.#rules.refresh()]);
     say(this.#summary, `${count(policies.length)} in force, ${count(this.#rules.all.length)} rules with entries`);
     const written = new Set(policies.map((/** @type {Policy} */ policy) => policy.uid));
-    const unwritten = [...new Set(this.#rules.all.map((rule) => rule.policy))].filter((uid) => !written.has(uid)).sort();
+    const unwritten = [...new Set(this.#rules.all.map((rule) => rule.policy))]
+      .filter((uid) => !written.has(uid))
+      .sort();
     const all = [...policies, ...unwritten.map((uid) => ({ uid, origin: "", rules: 0 }))];
-    keyed(this.#list, all, (policy) => policy.uid, makePolicy, (element, policy) => this.#update(element, policy));
+    keyed(
+      this.#list,
+      all,
+      (policy) => policy.uid,
+      makePolicy,
+      (element, policy) => this.#update(element, policy),
+    );
   }
 
   /**
@@ -60,7 +77,10 @@ export class PoliciesView {
 }
 
 /** What stands above rules that no policy wrote. @type {Map<string, string>} */
-const UNWRITTEN = new Map([["", "Defaults, where no policy decides"], ["manual", "Entries set by hand"]]);
+const UNWRITTEN = new Map([
+  ["", "Defaults, where no policy decides"],
+  ["manual", "Entries set by hand"],
+]);
 
 /** @param {Policy} policy */
 function makePolicy({ uid, origin }) {

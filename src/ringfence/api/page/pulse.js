@@ -15,8 +15,17 @@ export class Pulse {
 
   /** @param {HTMLElement} element */
   constructor(element) {
-    const drawing = svg("svg", { ...SIZE, viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, "aria-hidden": "true" }, this.#lines.allowed, this.#lines.denied);
-    element.append(drawing, html("p", {}, this.#allowed, " ", this.#denied), html("p", {}, this.#revision, " ", this.#lost));
+    const drawing = svg(
+      "svg",
+      { ...SIZE, viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, "aria-hidden": "true" },
+      this.#lines.allowed,
+      this.#lines.denied,
+    );
+    element.append(
+      drawing,
+      html("p", {}, this.#allowed, " ", this.#denied),
+      html("p", {}, this.#revision, " ", this.#lost),
+    );
   }
 
   /** @param {import("./state.js").State} state */

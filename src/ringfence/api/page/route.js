@@ -29,4 +29,5 @@ export function routeTo(view, parameters = {}) {
  * text.
  * @param {{policy: string, origin: string, text: string}} rule
  */
-export const routeToRule = ({ policy, origin, text }) => routeTo("rule", { policy, origin, text: origin ? null : text });
+export const routeToRule = ({ policy, origin, text }) =>
+  routeTo("rule", { policy, origin, text: origin ? null : text });

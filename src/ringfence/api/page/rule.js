@@ -14,12 +14,12 @@ import { verdictMark } from "./words.js";
 /** @typedef {import("./state.js").HeldFlow} HeldFlow */
 
 const PAUSE_MS = 1500;
-const MOST_FLOWS = 20;
+const MOST_FLOWS = 12;
 
 /** Rule. */
 export class RuleView {
   title = "Rule";
-  live = true;
+  live = false;
   #heading = html("h1");
   #origin = html("p", { class: "summary" });
   #told = html("p", { class: "told", role: "status" });
@@ -31,24 +31,43 @@ export class RuleView {
   /** @type {DecidingRule} */
   #shown = { policy: "", origin: "", text: "" };
 
-  /** @param {import("./state.js").State} state */
-  constructor(state) {
+  /**
+   * @param {import("./state.js").State} state
+   * @param {() => string} filter the filter line that narrows what this page holds
+   */
+  constructor(state, filter) {
     this.state = state;
-    this.poll = new Poll(PAUSE_MS, () => this.#refresh(), (error) => say(this.#told, error.message));
+    this.filter = filter;
+    this.poll = new Poll(
+      PAUSE_MS,
+      () => this.#refresh(),
+      (error) => say(this.#told, error.message),
+    );
     this.element = html(
       "section",
       { class: "rule" },
-      html("div", { class: "heading" }, this.#heading, this.#origin, html("a", { href: routeTo("policies") }, "All policies")),
-      this.#told,
-      html("div", { class: "columns" }, html("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Policy, scrolls" }, this.#source), html(
+      html(
         "div",
-        {},
-        html("h2", {}, "Hits"),
-        html("div", { class: "scrolls" }, this.#table.element),
-        html("h2", {}, "Newest flows by it"),
-        this.#flowsTold,
-        html("table", { class: "brief" }, this.#flows),
-      )),
+        { class: "heading" },
+        this.#heading,
+        this.#origin,
+        html("a", { href: routeTo("policies") }, "All policies"),
+      ),
+      this.#told,
+      html(
+        "div",
+        { class: "columns" },
+        html("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Policy, scrolls" }, this.#source),
+        html(
+          "div",
+          {},
+          html("h2", {}, "Hits"),
+          html("div", { class: "scrolls" }, this.#table.element),
+          html("h2", {}, "Newest flows by it"),
+          this.#flowsTold,
+          html("table", { class: "brief" }, this.#flows),
+        ),
+      ),
     );
   }
 
@@ -71,7 +90,9 @@ export class RuleView {
 
   update() {
     const decided = this.state.flows.filter((flow) => this.#decided(flow));
-    say(this.#flowsTold, decided.length ? `${count(decided.length)} among the ${count(this.state.flows.length)} flows that this page holds` : "None among the flows that this page holds.");
+    const filter = this.filter();
+    const held = `${count(this.state.flows.length)} flows that this page holds${filter ? ` through the filter ${filter}` : ""}`;
+    say(this.#flowsTold, `${decided.length ? count(decided.length) : "none"} among the ${held}`);
     keyed(this.#flows, decided.slice(0, MOST_FLOWS), (flow) => String(flow.number), makeFlow);
   }
 
@@ -97,7 +118,8 @@ export class RuleView {
 
   async #readSource() {
     const shown = this.#shown;
-    if (!shown.origin) return say(this.#told, "No file says this: it is what Ringfence does by itself, or was set by hand.");
+    if (!shown.origin)
+      return say(this.#told, "No file says this: it is what Ringfence does by itself, or was set by hand.");
     const policy = await ask(`/v1/policies/${encodeURIComponent(shown.policy)}`);
     if (shown !== this.#shown) return undefined;
     this.#source.replaceChildren(...linesOf(policy, shown.origin).map(makeLine));
@@ -115,6 +137,11 @@ function makeLine({ number, text, named, marked }) {
 /** @param {HeldFlow} flow */
 function makeFlow(flow) {
   const name = (/** @type {import("./shapes.js").Party} */ party) => party.endpoint ?? party.address;
-  const cells = [clock(flow.time), verdictMark(flow.verdict), `${name(flow.source)} → ${name(flow.destination)}`, flow.port];
+  const cells = [
+    clock(flow.time),
+    verdictMark(flow.verdict),
+    `${name(flow.source)} → ${name(flow.destination)}`,
+    flow.port,
+  ];
   return html("tr", { class: flow.verdict }, ...cells.map((cell) => html("td", {}, cell)));
 }

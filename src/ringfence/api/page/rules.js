@@ -26,7 +26,9 @@ export class Rules {
   take(found, now) {
     const before = new Map(this.all.map((rule) => [keyOf(rule), rule.packets]));
     const seconds = (now - this.at) / 1000;
-    this.rates = new Map(found.map((rule) => [keyOf(rule), (rule.packets - (before.get(keyOf(rule)) ?? rule.packets)) / seconds]));
+    this.rates = new Map(
+      found.map((rule) => [keyOf(rule), (rule.packets - (before.get(keyOf(rule)) ?? rule.packets)) / seconds]),
+    );
     this.all = found;
     this.at = now;
   }
@@ -42,9 +44,13 @@ export class Rules {
    */
   of(policy) {
     const found = this.all.filter((rule) => rule.policy === policy);
-    return found.sort((a, b) => a.index - b.index || (a.verdict < b.verdict ? -1 : a.verdict > b.verdict ? 1 : a.text < b.text ? -1 : 1));
+    return found.sort(
+      (a, b) =>
+        a.index - b.index || (a.verdict < b.verdict ? -1 : a.verdict > b.verdict ? 1 : a.text < b.text ? -1 : 1),
+    );
   }
 }
 
 /** What makes two answers speak of one rule. @param {Rule} rule */
-export const keyOf = ({ policy, index, direction, verdict, origin, text }) => [policy, index, direction, verdict, origin, text].join(" | ");
+export const keyOf = ({ policy, index, direction, verdict, origin, text }) =>
+  [policy, index, direction, verdict, origin, text].join(" | ");

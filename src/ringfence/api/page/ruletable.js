@@ -13,7 +13,9 @@ export class RuleTable {
   #rows = html("tbody");
 
   constructor() {
-    const heading = COLUMNS.map((text, index) => html("th", { scope: "col", class: index > 2 ? "number" : null }, text));
+    const heading = COLUMNS.map((text, index) =>
+      html("th", { scope: "col", class: index > 2 ? "number" : null }, text),
+    );
     this.element = html("table", { class: "rules" }, html("thead", {}, html("tr", {}, ...heading)), this.#rows);
   }
 
@@ -30,7 +32,14 @@ export class RuleTable {
 function makeRow(rule) {
   const numbers = [0, 1, 2, 3].map(() => html("td", { class: "number" }));
   const where = rule.tier === "normal" ? rule.direction : `${rule.direction}, ${rule.tier} tier`;
-  return html("tr", { class: rule.verdict }, html("td", {}, verdictMark(rule.verdict)), html("td", {}, ruleLink(rule)), html("td", {}, where), ...numbers);
+  return html(
+    "tr",
+    { class: rule.verdict },
+    html("td", {}, verdictMark(rule.verdict)),
+    html("td", {}, ruleLink(rule)),
+    html("td", {}, where),
+    ...numbers,
+  );
 }
 
 /**

@@ -37,6 +37,8 @@ export function linesOf({ text = "", text_line: first = 1 }, origin) {
 function endOf(lines, at) {
   const item = /^\s*-\s+/.exec(lines[at]);
   if (!item) return at + 1;
-  const further = lines.findIndex((line, index) => index > at && line.trim() !== "" && line.search(/\S/) < item[0].length);
+  const further = lines.findIndex(
+    (line, index) => index > at && line.trim() !== "" && line.search(/\S/) < item[0].length,
+  );
   return further < 0 ? lines.length : further;
 }

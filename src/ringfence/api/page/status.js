@@ -28,7 +28,11 @@ export class StatusView {
   #endpoints = html("tbody");
 
   constructor() {
-    this.poll = new Poll(PAUSE_MS, () => this.#refresh(), (error) => say(this.#told, error.message));
+    this.poll = new Poll(
+      PAUSE_MS,
+      () => this.#refresh(),
+      (error) => say(this.#told, error.message),
+    );
     this.element = html(
       "section",
       { class: "status" },
@@ -59,10 +63,27 @@ export class StatusView {
   async #refresh() {
     const [status, endpoints] = await Promise.all([ask("/v1/status"), ask("/v1/endpoints")]);
     say(this.#told, `instance ${status.instance}, revision ${count(status.revision)}`);
-    keyed(this.#warnings, /** @type {string[]} */ (status.warnings), (text) => text, (text) => html("li", {}, text));
-    keyed(this.#facts, factsOf(status), ([name]) => name, makeFact, (pair, [, value]) => say(/** @type {Element} */ (pair.lastElementChild), value));
-    rows(this.#losses, STAGES.map(([stage, what]) => [stage, what, count(status.events.losses[stage])]));
-    rows(this.#drops, status.drops.map((/** @type {Status["drops"][0]} */ drop) => [drop.reason, drop.direction, count(drop.packets)]));
+    keyed(
+      this.#warnings,
+      /** @type {string[]} */ (status.warnings),
+      (text) => text,
+      (text) => html("li", {}, text),
+    );
+    keyed(
+      this.#facts,
+      factsOf(status),
+      ([name]) => name,
+      makeFact,
+      (pair, [, value]) => say(/** @type {Element} */ (pair.lastElementChild), value),
+    );
+    rows(
+      this.#losses,
+      STAGES.map(([stage, what]) => [stage, what, count(status.events.losses[stage])]),
+    );
+    rows(
+      this.#drops,
+      status.drops.map((/** @type {Status["drops"][0]} */ drop) => [drop.reason, drop.direction, count(drop.packets)]),
+    );
     rows(this.#endpoints, endpoints.map(endpointCells));
   }
 }
@@ -71,7 +92,16 @@ export class StatusView {
  * @param {Status} status
  * @returns {[string, string][]}
  */
-function factsOf({ uptime_seconds: uptime, endpoints, policies, identities, events, counters, recording, last_commit: commit }) {
+function factsOf({
+  uptime_seconds: uptime,
+  endpoints,
+  policies,
+  identities,
+  events,
+  counters,
+  recording,
+  last_commit: commit,
+}) {
   return [
     ["Running for", duration(uptime)],
     ["Endpoints", count(endpoints)],
@@ -80,7 +110,12 @@ function factsOf({ uptime_seconds: uptime, endpoints, policies, identities, even
     ["Packets", `${count(counters.allowed)} allowed, ${count(counters.denied)} denied`],
     ["Events", `${count(events.seen)} seen, ${count(events.held_back)} denials held back in the kernel`],
     ["Recording", recordingText(recording)],
-    ["Last commit", commit ? `revision ${count(commit.revision)} at ${clock(commit.time)}, ${count(commit.entries)} entries in ${commit.milliseconds.toFixed(1)} ms` : "none since the start"],
+    [
+      "Last commit",
+      commit
+        ? `revision ${count(commit.revision)} at ${clock(commit.time)}, ${count(commit.entries)} entries in ${commit.milliseconds.toFixed(1)} ms`
+        : "none since the start",
+    ],
   ];
 }
 
@@ -92,8 +127,20 @@ function recordingText({ state, reason, segments, bytes: size, flows, directory,
 
 /** @param {Endpoint} endpoint */
 function endpointCells({ name, state, identity, labels, addresses, enforcement, delivery, delivery_reason: why }) {
-  const isolated = Object.entries(enforcement).filter(([, is]) => is).map(([direction]) => direction).join(", ") || "no";
-  return [name, state, String(identity), labels.join(", "), addresses.join(", "), isolated, why ? `${delivery}: ${why}` : delivery];
+  const isolated =
+    Object.entries(enforcement)
+      .filter(([, is]) => is)
+      .map(([direction]) => direction)
+      .join(", ") || "no";
+  return [
+    name,
+    state,
+    String(identity),
+    labels.join(", "),
+    addresses.join(", "),
+    isolated,
+    why ? `${delivery}: ${why}` : delivery,
+  ];
 }
 
 /** @param {[string, string]} fact */
@@ -104,8 +151,15 @@ const makeFact = ([name]) => html("div", {}, html("dt", {}, name), html("dd", {}
  * @param {string[][]} lines the first cell names a line
  */
 function rows(body, lines) {
-  const make = (/** @type {string[]} */ cells) => html("tr", {}, html("th", { scope: "row" }), ...cells.slice(1).map(() => html("td", {})));
-  keyed(body, lines, (cells) => `${cells[0]} ${cells[1]}`, make, (row, cells) => cells.forEach((text, index) => say(row.children[index], text)));
+  const make = (/** @type {string[]} */ cells) =>
+    html("tr", {}, html("th", { scope: "row" }), ...cells.slice(1).map(() => html("td", {})));
+  keyed(
+    body,
+    lines,
+    (cells) => `${cells[0]} ${cells[1]}`,
+    make,
+    (row, cells) => cells.forEach((text, index) => say(row.children[index], text)),
+  );
   set(/** @type {Element} */ (body.parentElement), { "data-empty": lines.length === 0 });
 }
 
@@ -113,4 +167,10 @@ function rows(body, lines) {
  * @param {string[]} columns
  * @param {HTMLElement} body
  */
-const table = (columns, body) => html("table", {}, html("thead", {}, html("tr", {}, ...columns.map((text) => html("th", { scope: "col" }, text)))), body);
+const table = (columns, body) =>
+  html(
+    "table",
+    {},
+    html("thead", {}, html("tr", {}, ...columns.map((text) => html("th", { scope: "col" }, text)))),
+    body,
+  );

@@ -8,7 +8,9 @@ import { routeToRule } from "./route.js";
  * @param {string} verdict
  */
 export const verdictMark = (verdict) =>
-  verdict === "deny" ? html("span", { class: "verdict deny" }, "✕ denied") : html("span", { class: `verdict ${verdict}` }, verdict === "allow" ? "✓ allowed" : verdict);
+  verdict === "deny"
+    ? html("span", { class: "verdict deny" }, "✕ denied")
+    : html("span", { class: `verdict ${verdict}` }, verdict === "allow" ? "✓ allowed" : verdict);
 
 /**
  * What decided, linked to its page; its text names file and line.
