@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from ringfence.api.loopback import Loopback
 from tests.unit.api.running import Running, running
 from tests.web.shop import Shop
 
@@ -43,7 +42,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Running]:
     """An agent with the page on a free loopback port."""
-    with running(tmp_path, Loopback(port=0)) as found:
+    with running(tmp_path, ("127.0.0.1", 0)) as found:
         yield found
 
 
