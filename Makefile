@@ -23,8 +23,9 @@ setup: $(VENV)/.installed $(OBJECT) $(VENV)/bin/promtool
 #   libbpf1       libbpf.so.1, which loads the BPF object
 #   nftables      tests put filter rules into their own namespaces
 #   tmux          tests press keys in a real terminal
+#   chromium      tests look at the web page with it
 $(VENV)/.installed: pyproject.toml hatch_build.py
-	tools/debian-packages python3-venv libbpf1 nftables tmux
+	tools/debian-packages python3-venv libbpf1 nftables tmux chromium
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet -e '.[agent,flows,hubble,top,dev]'
 	touch $@

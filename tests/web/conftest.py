@@ -30,9 +30,10 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Of a module and not of the session: Playwright keeps an event loop running in this thread as long as it is there.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests; each has a profile of its own."""
+    """One Chromium for the tests of a module; each has a profile of its own."""
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
         yield found
