@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from tests.unit.api.running import Running
-from tests.web.conftest import OpenPage
+from tests.unit.api.running import running
 
 Ask = Callable[..., Any]
 
 
-@pytest.fixture
-def ask(agent: Running, open_page: OpenPage) -> Ask:
+@pytest.fixture(scope="module")
+def ask(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Evaluate an expression with a module's exports in scope as `m`, and an argument as `given`."""
-    page: Page = open_page(agent.url)
+    with running(tmp_path_factory.mktemp("agent"), ("127.0.0.1", 0)) as agent, browser.new_page() as page:
+        page.goto(f"{agent.url}page/icon.svg")  # a document of the same origin, without the page at work in it
+        yield evaluator(page)
+
+
+def evaluator(page: Page) -> Ask:
+    """What asks a page."""
 
     def evaluate(module: str, expression: str, given: object = None) -> Any:
         program = f"async (given) => {{ const m = await import('/page/{module}.js'); return {expression}; }}"
@@ -93,6 +98,13 @@ def test_callers_stand_left_of_whom_they_call(ask: Ask) -> None:
     [drawn] = ask("layout", LAY, [[nodes("shop/db", "shop/api", "shop/web"), chain]])
     across = [drawn["places"][name]["x"] for name in ("shop/web", "shop/api", "shop/db")]
     assert across == sorted(set(across))
+
+
+def test_namespaces_that_call_others_stand_left_of_them(ask: Ask) -> None:
+    """Between namespaces, too, the map reads from left to right."""
+    called = links(("shop/web", "data/db"), ("data/db", "shop/web"))
+    [drawn] = ask("layout", LAY, [[nodes("data/db", "shop/web"), called]])
+    assert drawn["places"]["shop/web"]["x"] < drawn["places"]["data/db"]["x"]
 
 
 def test_places_are_kept_while_others_come(ask: Ask) -> None:
@@ -172,6 +184,13 @@ def test_an_edge_is_gone_after_a_minute_of_silence(ask: Ask) -> None:
     told = ask("edges", TAKE, [digest(0, edge(8)), digest(1), digest(60), digest(61)])
     assert [8, 4] == [edges[0]["rate"] for edges in told[:2]]
     assert [1, 1, 1, 0] == [len(edges) for edges in told]
+
+
+def test_a_line_does_not_run_behind_who_stands_between(ask: Ask) -> None:
+    """A line between two of one row with others between them bows out, so that it is not hidden behind those."""
+    straight, bowed = ask("curves", "[300, 600].map((x) => m.curve({ x: 0, y: 0 }, { x, y: 0 }, 0).middle.y)")
+    assert pytest.approx(25) == straight  # the middle of a node
+    assert bowed < 0, "over the upper edge of who stands between"
 
 
 def test_rates_are_drawn_on_a_logarithmic_scale(ask: Ask) -> None:

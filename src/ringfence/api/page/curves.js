@@ -5,11 +5,13 @@
  * @typedef {{path: string, middle: Point, beside: boolean}} Curve `beside`: the label stands right of its middle
  */
 
-import { NODE } from "./layout.js";
+import { GAP, NODE } from "./layout.js";
 
 const APART = 16;
 const LEAST_BEND = 36;
 const TIP = 9;
+// How far a line bows out that would else run behind a node on its way: into the gap between two rows.
+const ARC = { height: 58, bend: 90 };
 // Labels stand nearer to who sends: lines come together at who is called by many.
 const AT = 0.42;
 
@@ -28,10 +30,13 @@ export function curve(from, to, lane) {
   const start = { x: from.x + (side.start > 0 ? NODE.width : 0), y: from.y + middle + (loop ? -12 : shift) };
   const end = { x: to.x + (side.end > 0 ? NODE.width : 0) + side.end * TIP, y: to.y + middle + (loop ? 12 : shift) };
   const beside = side.start === side.end;
-  const bend = Math.max(LEAST_BEND, Math.abs(end.x - start.x) / 2, beside ? Math.abs(end.y - start.y) / 3 : 0);
+  // To the right above those in between, to the left below them.
+  const arc = passesOthers(from, to) ? ARC.height * side.end : 0;
+  const across = arc ? ARC.bend : Math.abs(end.x - start.x) / 2;
+  const bend = Math.max(LEAST_BEND, across, beside ? Math.abs(end.y - start.y) / 3 : 0);
   const [a, b] = [
-    { x: start.x + side.start * bend, y: start.y },
-    { x: end.x + side.end * bend, y: end.y },
+    { x: start.x + side.start * bend, y: start.y + arc },
+    { x: end.x + side.end * bend, y: end.y + arc },
   ];
   const path = `M${point(start)} C${point(a)} ${point(b)} ${point(end)}`;
   const between = (/** @type {"x" | "y"} */ axis) =>
@@ -73,6 +78,14 @@ function facing(from, to) {
  */
 const cubic = (t, p0, p1, p2, p3) =>
   (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t ** 2 * p2 + t ** 3 * p3;
+
+/**
+ * Whether a straight line would run behind nodes between the two: they stand in one row, and not side by side.
+ * @param {Point} from
+ * @param {Point} to
+ */
+const passesOthers = (from, to) =>
+  Math.abs(to.y - from.y) < NODE.height && Math.abs(to.x - from.x) > NODE.width + 2 * GAP.x;
 
 /** @param {Point} point */
 const point = ({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`;

@@ -9,7 +9,7 @@
  */
 
 export const NODE = { width: 150, height: 50 };
-const GAP = { x: 150, y: 26 };
+export const GAP = { x: 150, y: 26 };
 const PADDING = { x: 22, top: 40, bottom: 22 };
 const BETWEEN = { x: 110, y: 34 };
 const MOST_ROWS = 6;
@@ -83,12 +83,15 @@ export class Layout {
   place(nodes, links) {
     const added = nodes.filter((node) => !this.#seats.has(node.id));
     if (!added.length) return;
-    added.sort((a, b) => compare(a.name, b.name) || compare(a.id, b.id));
-    const depths = this.#depths(added, links);
+    const boxOf = new Map(nodes.map((node) => [node.id, node.namespace]));
+    const [inside, across] = [true, false].map((wanted) => links.filter((link) => inOne(link, boxOf) === wanted));
+    const columns = new Map([...this.#seats].map(([id, seat]) => [id, seat.column]));
+    const depths = depthsOf(inside, columns, MOST_DEPTH);
     const depth = (/** @type {Node} */ node) => depths.get(node.id) ?? 0;
-    added.sort((a, b) => compare(a.namespace, b.namespace) || depth(a) - depth(b));
-    for (const [name, members] of Map.groupBy(added, (node) => node.namespace)) {
+    added.sort((a, b) => depth(a) - depth(b) || compare(a.name, b.name) || compare(a.id, b.id));
+    for (const name of ordered(new Set(added.map((node) => node.namespace)), across, boxOf)) {
       const group = this.#groups.get(name) ?? new Group(name);
+      const members = added.filter((node) => node.namespace === name);
       for (const node of members) this.#seats.set(node.id, group.seat(node.id, depth(node)));
       if (this.#groups.has(name)) continue;
       group.lane = this.#lane(group.width);
@@ -144,36 +147,49 @@ export class Layout {
     }
     return lanes.size === 0 || width + own <= this.width ? lanes.size : lowest;
   }
+}
 
-  /**
-   * How far right in its box each new node belongs: one further than whoever of the same box calls it.
-   * @param {Node[]} added
-   * @param {Link[]} links
-   */
-  #depths(added, links) {
-    const namespaces = new Map(added.map((node) => [node.id, node.namespace]));
-    const depths = new Map(added.map((node) => [node.id, 0]));
-    const inside = withoutCycles(links.filter(({ from, to }) => this.#share(from, to, namespaces)));
-    for (let round = 0; round < MOST_DEPTH; round += 1) {
-      for (const { from, to } of inside) {
-        const before = depths.get(to);
-        if (before === undefined) continue;
-        const caller = depths.get(from) ?? this.#seats.get(from)?.column ?? 0;
-        depths.set(to, Math.max(before, Math.min(caller + 1, MOST_DEPTH)));
-      }
+/**
+ * Whether both ends of a link are of one namespace.
+ * @param {Link} link
+ * @param {Map<string, string>} boxOf
+ */
+const inOne = ({ from, to }, boxOf) => boxOf.get(from) === boxOf.get(to);
+
+/**
+ * Namespaces, those that call others first.
+ * @param {Set<string>} names
+ * @param {Link[]} across links between nodes of different ones
+ * @param {Map<string, string>} boxOf
+ */
+function ordered(names, across, boxOf) {
+  const box = (/** @type {string} */ id) => boxOf.get(id) ?? "";
+  const depths = depthsOf(
+    across.map(({ from, to }) => ({ from: box(from), to: box(to) })),
+    new Map(),
+    names.size,
+  );
+  const depth = (/** @type {string} */ name) => depths.get(name) ?? 0;
+  return [...names].sort((a, b) => depth(a) - depth(b) || compare(a, b));
+}
+
+/**
+ * How far right everybody belongs who is called: one further than who calls them.
+ * @param {Link[]} links the busiest first
+ * @param {Map<string, number>} fixed where somebody stands already
+ * @param {number} most
+ * @returns {Map<string, number>}
+ */
+function depthsOf(links, fixed, most) {
+  const depths = new Map(fixed);
+  const acyclic = withoutCycles(links);
+  for (let round = 0; round < most; round += 1) {
+    for (const { from, to } of acyclic) {
+      if (fixed.has(to)) continue;
+      depths.set(to, Math.max(depths.get(to) ?? 0, Math.min((depths.get(from) ?? 0) + 1, most)));
     }
-    return depths;
   }
-
-  /**
-   * @param {string} from
-   * @param {string} to
-   * @param {Map<string, string>} added
-   */
-  #share(from, to, added) {
-    const box = (/** @type {string} */ id) => added.get(id) ?? this.#seats.get(id)?.group.name;
-    return box(from) !== undefined && box(from) === box(to);
-  }
+  return depths;
 }
 
 /**

@@ -123,7 +123,7 @@ export class RuleView {
     const policy = await ask(`/v1/policies/${encodeURIComponent(shown.policy)}`);
     if (shown !== this.#shown) return undefined;
     this.#source.replaceChildren(...linesOf(policy, shown.origin).map(makeLine));
-    this.#source.querySelector("[aria-current]")?.scrollIntoView({ block: "center" });
+    this.#source.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
     return undefined;
   }
 }
