@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: setup demo test check format generate bench bench-events prove clean help
+.PHONY: setup test-setup demo test check format generate bench bench-events prove clean help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -16,19 +16,23 @@ export PIP_ROOT_USER_ACTION := ignore
 help:
 	echo "make setup | demo | test | check | format | generate | bench | bench-events | prove | clean"
 
-setup: $(VENV)/.installed $(OBJECT) $(VENV)/bin/promtool
+setup: $(VENV)/.installed $(OBJECT)
 
 # Debian packages, installed only where they are missing:
 #   python3-venv  makes .venv (Debian splits it from python3)
 #   libbpf1       libbpf.so.1, which loads the BPF object
-#   nftables      tests put filter rules into their own namespaces
-#   tmux          tests press keys in a real terminal
-#   chromium      tests look at the web page with it
 $(VENV)/.installed: pyproject.toml hatch_build.py
-	tools/debian-packages python3-venv libbpf1 nftables tmux chromium
+	tools/debian-packages python3-venv libbpf1
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet -e '.[agent,flows,hubble,top,dev]'
 	touch $@
+
+# Debian packages that only the tests need:
+#   nftables      filter rules in their own namespaces
+#   tmux          keys pressed in a real terminal
+#   chromium      the web page as a browser has it
+test-setup: setup $(VENV)/bin/promtool
+	tools/debian-packages nftables tmux chromium
 
 # What checks metrics and alert rules, out of the package that has Prometheus itself.
 $(VENV)/bin/promtool: | $(VENV)/.installed
@@ -40,7 +44,7 @@ $(OBJECT): $(C_SOURCES) tools/compile_bpf.py | $(VENV)/.installed
 demo: setup
 	$(VENV)/bin/ringfence demo
 
-test: setup
+test: test-setup
 	$(PYTHON) -m pytest
 
 check: setup
