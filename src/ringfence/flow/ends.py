@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Literal, Protocol
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from ringfence.errors import BadInput
 from ringfence.flow.columns import Batch, Mask, in_network, is_in
-from ringfence.flow.label_terms import parse_selector, selects
+from ringfence.flow.label_terms import parse_selector
 from ringfence.flow.pods import pod_of
 from ringfence.identity.reserved import Reserved
-from ringfence.labels import DEFAULT_NAMESPACE
+from ringfence.labels import DEFAULT_NAMESPACE, Labels
 from ringfence.selector import Selector
 from ringfence.traffic import LAST_PORT, WITH_PORTS, parse_pattern
 from ringfence.traffic import Protocol as IpProtocol
@@ -22,6 +22,7 @@ from ringfence.traffic import Protocol as IpProtocol
 Side = Literal["source", "destination"]
 _TYPED: Final = (IpProtocol.ICMP, IpProtocol.ICMPV6)
 _LAST_IDENTITY: Final = 0xFFFFFFFF
+_MOST_LABEL_SETS: Final = 65536  # remembered by one term
 
 
 class EndTerm(Protocol):
@@ -75,6 +76,8 @@ class Labelled:
     """Whoever has the labels that a selector means."""
 
     selector: Selector
+    # Batches name the same few label sets over and over.
+    _known: dict[tuple[str, ...], bool] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Labelled:
@@ -82,7 +85,15 @@ class Labelled:
         return cls(parse_selector(text))
 
     def mask(self, batch: Batch, side: Side) -> Mask:
-        return batch.where(f"{side}_identity", lambda number: selects(self.selector, batch.names.labels_of(number)))
+        return batch.where(f"{side}_identity", lambda number: self._means(batch.names.labels_of(number)))
+
+    def _means(self, labels: tuple[str, ...]) -> bool:
+        known = self._known.get(labels)
+        if known is None:
+            if len(self._known) >= _MOST_LABEL_SETS:
+                self._known.clear()
+            known = self._known[labels] = self.selector.matches(Labels.parse(labels))
+        return known
 
 
 @dataclass(frozen=True, slots=True)

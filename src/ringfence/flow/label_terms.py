@@ -6,12 +6,10 @@ A key without a source is of whatever source; a key alone asks for its presence 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from ipaddress import ip_network
 from typing import Final
 
 from ringfence.errors import BadInput
-from ringfence.labels import Labels
 from ringfence.selector import CIDR_SOURCE, Operator, Requirement, Selector, requirement_key
 
 _SET: Final = re.compile(r"(?P<key>[^\s!=(),]+)\s+(?P<word>in|notin)\s*\(\s*(?P<values>[^()]*?)\s*\)\Z")
@@ -49,9 +47,3 @@ def _of(written: str, operator: Operator, values: list[str]) -> Requirement:
         except ValueError as error:
             raise BadInput(f"{written!r}: {error}") from error
     return Requirement(source, key, operator, frozenset(values))
-
-
-@lru_cache(maxsize=65536)
-def selects(selector: Selector, texts: tuple[str, ...]) -> bool:
-    """Whether a selector means a label set given as texts; remembered, for batches name the same few over and over."""
-    return selector.matches(Labels.parse(texts))

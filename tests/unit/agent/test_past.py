@@ -130,6 +130,16 @@ def test_past_and_archive_make_one(expected: Sequence[int], bounds: dict[str, An
     assert [revision + 100 for revision in expected] == world.found(**bounds)
 
 
+def test_large_batches_are_looked_at_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much is looked at in one go changes nothing of what is found."""
+    monkeypatch.setattr("ringfence.agent.past._SLICE_EVENTS", 3)
+    world = World(Stored())
+    world.publish(20, 5)
+    assert list(range(25)) == world.found()
+    assert list(range(5, 25)) == world.found(last=20)
+    assert list(range(20)) == world.found(first=20)
+
+
 def test_the_archive_is_asked_only_for_what_memory_has_not() -> None:
     """Files are opened for what is older than memory, and not at all where memory is enough."""
     archive = Stored()
