@@ -137,6 +137,8 @@ class Pod:
         found = batch.where(rows, lambda row: self._means(_name(batch, row)))
         # Of bare names, and of whoever is not on this host, the labels say the namespace.
         bare = batch.where(rows, lambda row: self._may_mean(_name(batch, row)))
+        if not bare.any():
+            return found
         return found | (bare & batch.where(f"{side}_identity", lambda number: self._in_namespace(batch, number)))
 
     def _means(self, name: str) -> bool:

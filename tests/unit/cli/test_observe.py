@@ -10,7 +10,8 @@ from ringfence.cli.observe_filters import FILTERS
 from ringfence.flow.filter import FIELDS, FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
-from tests.unit.cli.conftest import OBSERVED, Answers, Run
+from tests.unit.cli.conftest import Answers, Run
+from tests.unit.cli.observed import OBSERVED
 
 Fields = dict[str, list[object]]
 
