@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from ringfence.cli.observe_filters import FILTERS
+from ringfence.tui import terms
 from tests.unit.api.running import running
 
 Ask = Callable[..., Any]
@@ -43,6 +46,10 @@ def evaluator(page: Page) -> Ask:
         ("--port 80 --port 443", {"allow": [{"port": ["80", "443"]}], "deny": []}),
         ("--not --port 53 --ip 10.0.0.1", {"allow": [{"ip": ["10.0.0.1"]}], "deny": [{"port": ["53"]}]}),
         ("--label 'tier in (a, b)'", {"allow": [{"label": ["tier in (a, b)"]}], "deny": []}),
+        ("--ipv6 --verdict denied", {"allow": [{"ip_version": ["v6"], "verdict": ["DROPPED"]}], "deny": []}),
+        ("from:app=web -rule:web.yaml:3", {"allow": [{"from": ["app=web"]}], "deny": [{"rule": ["web.yaml:3"]}]}),
+        ('to:"tier in (a, b)"', {"allow": [{"to": ["tier in (a, b)"]}], "deny": []}),
+        ("source_port:80", {"allow": [{"source_port": ["80"]}], "deny": []}),
         ("--rule shop.yaml:13", {"allow": [{"rule": ["shop.yaml:13"]}], "deny": []}),
     ],
 )
@@ -52,12 +59,28 @@ def test_filter_lines_become_the_agents_filters(ask: Ask, line: str, query: obje
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("web", "“web” is no term"), ("--port", "--port needs a value behind it")]
+    ("line", "message"), [("web", "“web” is no term"), ("--port", "--port needs a value behind it"), ("--not", "--not reverses the term behind it")]
 )
 def test_filter_lines_that_are_none_say_why(ask: Ask, line: str, message: str) -> None:
     """What cannot be read as terms is one message that says what to write."""
     told = ask("filter", "(() => { try { m.parseFilter(given) } catch (error) { return error.message } })()", line)
     assert message in told
+
+
+def test_terms_are_those_of_observe(ask: Ask) -> None:
+    """Whatever `ringfence observe` can be asked for, the page can be asked for by the same term."""
+    here = ask("filter", "Object.fromEntries(m.TERMS)")
+    flags = {each.name: {"field": each.field} | ({"value": each.value} if each.value else {}) for each in FILTERS}
+    assert flags == here
+
+
+def test_a_line_of_the_dashboard_means_the_same_here(ask: Ask) -> None:
+    """A filter line of `ringfence top` asks the agent for the same flows from the page."""
+    asked = terms.parse_line(terms.EXAMPLE)
+    query = ask("filter", "m.parseFilter(given)", terms.EXAMPLE)
+    as_here = [{"verdict" if name == "type" else name: value for name, value in json.loads(asked.allow[0]).items()}]
+    as_here[0]["verdict"] = ["DROPPED"]
+    assert {"allow": as_here, "deny": [json.loads(text) for text in asked.deny]} == query
 
 
 def test_events_come_whole_however_they_are_cut(ask: Ask) -> None:

@@ -115,7 +115,7 @@ def test_a_node_tells_its_labels_and_edges(shop: Shop, page: Page) -> None:
 
 
 def test_the_table_has_each_flow_with_its_rule(shop: Shop, page: Page) -> None:
-    """The flow table shows both ends, port, verdict and rule, and behind the time the chain from address to rule."""
+    """The flow table shows both ends, port, verdict and rule, and behind it the chain from address to rule."""
     shop.allowed()
     shop.denied()
     page.get_by_role("link", name="Flows", exact=True).click()
@@ -129,9 +129,9 @@ def test_the_table_has_each_flow_with_its_rule(shop: Shop, page: Page) -> None:
         "no rule allows this; isolated by shop.yaml:13",
     ):
         expect(row).to_contain_text(text)
-    row.locator("summary").click()
+    row.get_by_text("chain").click()
     expect(row).to_contain_text("10.0.0.3 → identity 258 → k8s:app=stranger, k8s:io.kubernetes.pod.namespace=shop")
-    expect(page.get_by_text("showing 2 of 2")).to_be_visible()
+    expect(page.get_by_text("showing 2 of 2; paused")).to_be_visible()  # it stays while somebody reads
 
 
 def test_what_is_sampled_is_said(shop: Shop, page: Page) -> None:

@@ -4,20 +4,24 @@ loopback port if there is to be one. Both run in the agent's loop, each a server
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ringfence.agent.owner import only_for_owner
 from ringfence.api.control import Control
 from ringfence.api.public import public_app
 from ringfence.api.server import create_app
 
+MOST_CONNECTIONS: Final = 64  # to the port; a browser opens six
 _GRACE_SECONDS = 2
 _IDLE_SECONDS = 300  # a caller that comes back finds its connection: making one takes as long as a change of policy
 
@@ -36,7 +40,7 @@ class ApiServer:
     def __init__(self, path: Path, control: Control) -> None:
         self._path = path
         self._socket = _listen(path)
-        self._server = _server(create_app(control))
+        self._server = _server(create_app(control), "httptools")
 
     async def serve(self) -> None:
         """Answer requests until `stop`; those under way are finished."""
@@ -48,12 +52,24 @@ class ApiServer:
         self._server.should_exit = True
 
 
+class _Bounded(HttpToolsProtocol):
+    """A connection to the port, closed at once where there are many: whoever on the host opens them without end takes no
+    file descriptor that the agent needs for its socket.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Take it, or not."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+
 class WebServer:
     """The page, read-only, on a socket that listens already."""
 
     def __init__(self, listening: socket.socket, control: Control) -> None:
         self._socket = listening
-        self._server = _server(public_app(control))
+        self._server = _server(public_app(control), _Bounded)
 
     async def serve(self) -> None:
         """Answer requests until `stop`."""
@@ -64,10 +80,11 @@ class WebServer:
         self._server.should_exit = True
 
 
-def _server(app: ASGIApp) -> _Server:
+def _server(app: ASGIApp, protocol: type[asyncio.Protocol] | Literal["httptools"]) -> _Server:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
+        proxy_headers=False,
         ws="none",
         log_config=None,
         access_log=False,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from ringfence.agent.http import MOST_CONNECTIONS
 from ringfence.api.client import Client
 from ringfence.api.public import MOST_REQUESTS, READABLE
 from ringfence.api.server import create_app
@@ -113,12 +117,26 @@ def test_so_many_pages_and_no_more(agent: Running) -> None:
             stream.close()
 
 
+def test_connections_without_end_take_nothing_from_the_agent(agent: Running) -> None:
+    """Who opens connections and says nothing is cut off when there are many, and the socket goes on answering."""
+    address = ("127.0.0.1", urlsplit(agent.url).port)
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(address, 10)) for _ in range(MOST_CONNECTIONS + 40)]
+        for connection in held[MOST_CONNECTIONS:]:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        with Client(str(agent.socket)) as client:
+            assert "test" == client.status()["instance"]
+    with httpx.Client(base_url=agent.url) as port:
+        assert 200 == port.get("/").status_code
+
+
 def test_the_page_is_on_the_socket_too(agent: Running) -> None:
     """The socket serves the same page, beside the whole API."""
     transport = httpx.HTTPTransport(uds=str(agent.socket))
-    with httpx.Client(transport=transport, base_url="http://ringfence") as socket:
-        assert "<title>Ringfence</title>" in socket.get("/").text
-        assert "text/javascript; charset=utf-8" == socket.get("/page/app.js").headers["content-type"]
+    with httpx.Client(transport=transport, base_url="http://ringfence") as caller:
+        assert "<title>Ringfence</title>" in caller.get("/").text
+        assert "text/javascript; charset=utf-8" == caller.get("/page/app.js").headers["content-type"]
 
 
 def test_digests_are_sent_as_events(agent: Running, port: httpx.Client) -> None:

@@ -1,49 +1,68 @@
 /**
- * Filters: the line that people type, in the terms of `ringfence observe`, and the JSON filters that the agent is asked by.
- * What a value may be is the agent's to say; here only the names of terms are known.
+ * Filters: the line that people type, in the terms of `ringfence observe` or as in `ringfence top`, and the JSON filters
+ * that the agent is asked by. What a value may be is the agent's to say; here only the names of terms are known.
  *
  * @typedef {Record<string, string[]>} Fields of one filter: all must agree, the values of one are alternatives
  * @typedef {{allow: Fields[], deny: Fields[]}} Query
+ * @typedef {{field: string, value?: string}} Term a field of the agent's filters; one with a value is a flag
  */
 
 const OF_AN_END = ["label", "pod", "namespace", "ip", "port", "identity", "endpoint"];
-const OF_A_FLOW = {
-  verdict: "verdict",
-  protocol: "protocol",
-  rule: "rule",
-  policy: "policy",
-  "drop-reason": "drop_reason_desc",
-  "drop-reason-desc": "drop_reason_desc",
-  "traffic-direction": "traffic_direction",
-  "tcp-flags": "tcp_flags",
-  "ip-version": "ip_version",
-  reply: "reply",
-  kind: "kind",
-  type: "event_type",
-};
+/** @type {[string, Term][]} */
+const OF_A_FLOW = [
+  ["verdict", { field: "verdict" }],
+  ["protocol", { field: "protocol" }],
+  ["rule", { field: "rule" }],
+  ["policy", { field: "policy" }],
+  ["drop-reason", { field: "drop_reason_desc" }],
+  ["drop-reason-desc", { field: "drop_reason_desc" }],
+  ["traffic-direction", { field: "traffic_direction" }],
+  ["tcp-flags", { field: "tcp_flags" }],
+  ["ip-version", { field: "ip_version" }],
+  ["ipv4", { field: "ip_version", value: "v4" }],
+  ["ipv6", { field: "ip_version", value: "v6" }],
+  ["kind", { field: "kind" }],
+  ["type", { field: "event_type" }],
+];
 
-/** Every term with the field that it asks for. @type {Map<string, string>} */
+/** Every term of `ringfence observe`. @type {Map<string, Term>} */
 export const TERMS = new Map([
   ...OF_AN_END.flatMap(
     (name) =>
-      /** @type {[string, string][]} */ ([
-        [name, name],
-        [`from-${name}`, `source_${name}`],
-        [`to-${name}`, `destination_${name}`],
+      /** @type {[string, Term][]} */ ([
+        [name, { field: name }],
+        [`from-${name}`, { field: `source_${name}` }],
+        [`to-${name}`, { field: `destination_${name}` }],
       ]),
   ),
-  ...Object.entries(OF_A_FLOW),
+  ...OF_A_FLOW,
 ]);
+/** What is understood beside them: whoever an end is, and the fields by their own names. @type {Map<string, Term>} */
+const UNDERSTOOD = new Map([
+  ...["from", "to", "reply", ...[...TERMS.values()].map(({ field }) => field)].map(
+    (field) => /** @type {[string, Term]} */ ([field.replaceAll("_", "-"), { field }]),
+  ),
+  ...TERMS,
+]);
+const VERDICTS = /** @type {Record<string, string>} */ ({
+  allow: "FORWARDED",
+  allowed: "FORWARDED",
+  deny: "DROPPED",
+  denied: "DROPPED",
+  drop: "DROPPED",
+});
 
 const TOKEN = /(?:[^\s"']+|"[^"]*"|'[^']*')+/g;
 const QUOTED = /"([^"]*)"|'([^']*)'/g;
+
+export const EXAMPLE = "--from-label app=web --verdict DROPPED --not --port 53";
 
 /** What is wrong with a line, for people. */
 export class FilterError extends Error {}
 
 /**
- * Read a line of terms: `--from-label app=web --verdict DROPPED --not --port 53`. The dashes may be left out, and a term
- * may be joined to its value by `=`. Throws `FilterError`.
+ * Read a line of terms: `--from-label app=web --verdict DROPPED --not --port 53`, or `from:app=web -port:53`. The two
+ * dashes may be left out, and a term may be joined to its value by `=` or `:`. Throws `FilterError`.
  * @param {string} line
  * @returns {Query}
  */
@@ -53,17 +72,19 @@ export function parseFilter(line) {
   /** @type {Fields[]} */
   const deny = [];
   const tokens = Array.from(line.match(TOKEN) ?? []);
-  for (let negated = false; tokens.length;) {
-    const token = /** @type {string} */ (tokens.shift());
+  let negated = false;
+  for (let token = tokens.shift(); token !== undefined; token = tokens.shift()) {
     if (token === "--not" || token === "not") {
       negated = true;
       continue;
     }
-    const [field, value] = readTerm(token, tokens);
-    if (negated) deny.push({ [field]: [value] });
+    const minus = /^-[^-]/.test(token);
+    const [field, value] = readTerm(minus ? token.slice(1) : token.replace(/^--/, ""), tokens);
+    if (negated || minus) deny.push({ [field]: [value] });
     else (wanted[field] ??= []).push(value);
     negated = false;
   }
+  if (negated) throw new FilterError("--not reverses the term behind it, and there is none");
   return { allow: Object.keys(wanted).length ? [wanted] : [], deny };
 }
 
@@ -86,22 +107,19 @@ export function parametersOf(query) {
 export const term = (name, value) => `--${name} ${/[\s"']/.test(value) ? JSON.stringify(value) : value}`;
 
 /**
- * @param {string} token
+ * @param {string} token without its dashes
  * @param {string[]} rest the tokens behind it; its value is taken from them
  * @returns {[string, string]} field and value
  */
 function readTerm(token, rest) {
-  const written = token.replace(/^--/, "");
-  const joined = /^([a-z-]+)=(.+)$/.exec(written);
-  const name = joined && TERMS.has(joined[1]) ? joined[1] : written;
-  const field = TERMS.get(name);
-  if (!field)
-    throw new FilterError(
-      `“${unquoted(token)}” is no term. Write for example: --pod ${unquoted(written)}, --from-label app=web, --verdict DROPPED`,
-    );
-  const value = name === written ? rest.shift() : joined?.[2];
-  if (value === undefined) throw new FilterError(`--${name} needs a value behind it`);
-  return [field, unquoted(value)];
+  const joined = /^([A-Za-z_-]+)[=:](.*)$/.exec(token);
+  const name = (joined ? joined[1] : token).replaceAll("_", "-");
+  const term = UNDERSTOOD.get(name);
+  if (!term) throw new FilterError(`“${unquoted(token)}” is no term; write such as ${EXAMPLE}`);
+  if (term.value) return [term.field, term.value];
+  const value = unquoted((joined ? joined[2] : rest.shift()) ?? "");
+  if (!value) throw new FilterError(`--${name} needs a value behind it`);
+  return [term.field, term.field === "verdict" ? (VERDICTS[value.toLowerCase()] ?? value) : value];
 }
 
 /** @param {string} text */

@@ -1,9 +1,7 @@
 /** The filter line: what is typed there, read as terms, or what is wrong with it. It holds for the map and the flows. */
 
 import { html, say } from "./dom.js";
-import { FilterError, parseFilter, TERMS } from "./filter.js";
-
-const EXAMPLE = "--from-label app=web --verdict DROPPED --not --port 53";
+import { EXAMPLE, FilterError, parseFilter, TERMS } from "./filter.js";
 
 /** The form above the views. */
 export class FilterLine {

@@ -42,7 +42,12 @@ export class FlowsView {
 
   update() {
     if (!this.#paused) this.#held = this.state.flows.slice(0, MOST_ROWS);
-    keyed(this.#rows, this.#held, (flow) => String(flow.number), makeRow);
+    keyed(
+      this.#rows,
+      this.#held,
+      (flow) => String(flow.number),
+      (flow) => makeRow(flow, () => this.#paused || this.#toggle()),
+    );
     this.#empty.hidden = this.#held.length > 0;
     say(this.#empty, this.state.events ? "" : "No flows that the filter lets through, yet.");
     say(this.#summary, summary(this.#held.length, this.state, this.#paused));
@@ -69,12 +74,15 @@ export function summary(shown, { events, received, lost }, paused) {
   return `showing ${count(shown)} of ${count(events)}${sampled}${bounded}${missed}${paused ? "; paused" : ""}`;
 }
 
-/** @param {HeldFlow} flow */
-function makeRow(flow) {
+/**
+ * @param {HeldFlow} flow
+ * @param {() => void} onRead somebody reads on: the row should stay where it is
+ */
+function makeRow(flow, onRead) {
   const row = html(
     "tr",
     { class: flow.verdict },
-    html("td", { class: "time" }, details(flow)),
+    html("td", { class: "time" }, clock(flow.time)),
     html("td", {}, verdictMark(flow.verdict), flow.verdict === "deny" && held(flow)),
     html("td", {}, ...party(flow.source)),
     html("td", {}, ...party(flow.destination)),
@@ -90,9 +98,9 @@ function makeRow(flow) {
       {},
       ruleLink(flow.rule),
       flow.verdict === "deny" && flow.reason !== "policy denied" ? html("small", {}, ` ${flow.reason}`) : null,
+      chain(flow, onRead),
     ),
   );
-  COLUMNS.forEach((name, index) => row.children[index].setAttribute("data-name", name));
   return row;
 }
 
@@ -111,10 +119,11 @@ function party({ endpoint, labels, address, port, identity }) {
 }
 
 /**
- * The whole chain of a flow, behind its time: address, identity, labels, rules.
+ * The whole chain of a flow: address, identity, labels, rules.
  * @param {HeldFlow} flow
+ * @param {() => void} onRead
  */
-function details(flow) {
+function chain(flow, onRead) {
   const end = (/** @type {import("./shapes.js").Party} */ { address, identity, labels }) =>
     `${address} → identity ${identity} → ${labels.join(", ")}`;
   const rules = [
@@ -123,10 +132,9 @@ function details(flow) {
   ];
   const about = `${flow.kind}, ${flow.direction}, ${flow.reason}, match ${flow.match}, revision ${flow.revision}, ${count(flow.length)} bytes`;
   const lines = [`from ${end(flow.source)}`, `to ${end(flow.destination)}`, ...rules.filter(Boolean), about];
-  return html(
-    "details",
-    {},
-    html("summary", {}, clock(flow.time)),
-    html("ul", { class: "plain" }, ...lines.map((line) => html("li", {}, html("code", {}, line)))),
-  );
+  const told = lines.map((line) => html("li", {}, html("code", {}, line)));
+  const toggle = (/** @type {Event} */ event) => {
+    if (event.target instanceof HTMLDetailsElement && event.target.open) onRead();
+  };
+  return html("details", { toggle }, html("summary", {}, "chain"), html("ul", { class: "plain" }, ...told));
 }

@@ -75,7 +75,9 @@ export class RuleView {
   show(parameters) {
     const [policy, origin, text] = ["policy", "origin", "text"].map((name) => parameters.get(name) ?? "");
     this.#shown = { policy, origin, text };
-    say(this.#heading, policy || "Built in");
+    // A narrow screen breaks a uid behind its slashes.
+    const parts = (policy || "Built in").split(/(?<=\/)/);
+    this.#heading.replaceChildren(...parts.flatMap((part) => [html("wbr"), part]));
     say(this.#origin, origin || text);
     say(this.#told, "");
     this.#source.replaceChildren();
