@@ -59,7 +59,12 @@ def test_filter_lines_become_the_agents_filters(ask: Ask, line: str, query: obje
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("web", "“web” is no term"), ("--port", "--port needs a value behind it"), ("--not", "--not reverses the term behind it")]
+    ("line", "message"),
+    [
+        ("web", "“web” is no term"),
+        ("--port", "--port needs a value behind it"),
+        ("--not", "--not reverses the term behind it"),
+    ],
 )
 def test_filter_lines_that_are_none_say_why(ask: Ask, line: str, message: str) -> None:
     """What cannot be read as terms is one message that says what to write."""

@@ -53,7 +53,7 @@ class ApiServer:
 
 
 class _Bounded(HttpToolsProtocol):
-    """A connection to the port, closed at once where there are many: whoever on the host opens them without end takes no
+    """A connection to the port, closed at once where there are many: whoever opens them without end takes no
     file descriptor that the agent needs for its socket.
     """
 

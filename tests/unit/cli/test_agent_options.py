@@ -56,3 +56,18 @@ def test_limits_that_mean_nothing_are_refused(started: list[AgentSettings], opti
     done = CliRunner().invoke(cli, ["agent", option, value])
     assert (2, []) == (done.exit_code, started)
     assert told in done.output
+
+
+def test_the_page_has_a_port_only_if_asked(started: list[AgentSettings]) -> None:
+    """Without `--web` no port is open; with it, that one."""
+    run()
+    run("--web", "[::1]:8479")
+    assert [None, ("::1", 8479)] == [settings.web for settings in started]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8479", "[::]:8479", "192.0.2.1:8479", "8479", "example.org:8479"])
+def test_the_page_is_on_loopback_or_nowhere(started: list[AgentSettings], address: str) -> None:
+    """An address that other hosts reach is refused before anything is touched."""
+    done = CliRunner().invoke(cli, ["agent", "--web", address])
+    assert (2, 1, []) == (done.exit_code, len(done.output.splitlines()), started)
+    assert "expected loopback" in done.output or "is not ADDRESS:PORT" in done.output
