@@ -15,14 +15,14 @@ from time import monotonic, time, time_ns
 from typing import Final, Literal
 
 from ringfence.abi import EVENT
-from ringfence.errors import RingfenceError
 from ringfence.flow.decode import Events
 from ringfence.flow.enrich import Names
+from ringfence.history.aside import seal_aside
 from ringfence.history.frames import Appender
 from ringfence.history.limits import Limits
 from ringfence.history.names import StoredNames
 from ringfence.history.ownership import Ownership
-from ringfence.history.sealer import Sealer, Tell
+from ringfence.history.sealer import Seal, Sealer, Tell, told
 from ringfence.history.segments import listing, open_path, to_prune
 from ringfence.history.waiting import WaitingEvents
 
@@ -43,7 +43,7 @@ class _Open:
 class Recorder:
     """Records from construction until `close`. `names` is asked from the recorder's thread."""
 
-    def __init__(self, directory: Path, names: Names, limits: Limits, tell: Tell) -> None:
+    def __init__(self, directory: Path, names: Names, limits: Limits, tell: Tell, seal: Seal = seal_aside) -> None:
         self.directory = directory
         self._names = names
         self._limits = limits
@@ -59,7 +59,7 @@ class Recorder:
         self._own: Ownership | None = None
         self._open: _Open | None = None
         self._last_key = 0
-        self._sealer = Sealer(directory, self._prune, tell, limits.retry_seconds)
+        self._sealer = Sealer(directory, seal, self._prune, tell, limits.retry_seconds)
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -206,7 +206,7 @@ class Recorder:
 
     def _stop(self, error: Exception) -> None:
         self._again = monotonic() + self._limits.retry_seconds
-        reason = _told(error)
+        reason = told(error)
         if reason != self._reason:
             self._tell(f"recording stopped: {reason}")
         self._reason = reason
@@ -214,9 +214,3 @@ class Recorder:
             self._finish()
         except OSError:
             self._open = None
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error) if isinstance(error, RingfenceError) else f"{type(error).__name__}: {error}"

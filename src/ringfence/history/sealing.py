@@ -7,7 +7,7 @@ a power cut, at any moment leaves at least one whole form.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -17,33 +17,30 @@ from ringfence.flow.decode import Events
 from ringfence.history.frames import FrameReader
 from ringfence.history.groups import groups
 from ringfence.history.names import StoredNames
-from ringfence.history.segments import SEALING, UNREADABLE, open_path, sealed_path
+from ringfence.history.segments import SEALING, open_path, put_aside, sealed_path
 from ringfence.history.table import SCHEMA, to_table
 
 _RISING: Final = ("time", "source_port")  # differences are shorter than a dictionary of nearly all values
 
 
-class Interrupted(Exception):  # noqa: N818 - says what happened
-    """Sealing was given up before its end; nothing has changed."""
-
-
-def seal(directory: Path, key: int, interrupted: Callable[[], bool] = lambda: False) -> Path | None:
-    """Seal a segment; returns its file, or None if it held nothing. Raises `OSError` and `Interrupted` with nothing
-    changed. What cannot be read is put aside, and its error raised.
+def seal(directory: Path, key: int) -> Path | None:
+    """Seal a segment; returns its file, or None if it held nothing. Raises `OSError` with nothing changed. What cannot
+    be read is put aside, and its error raised.
     """
     opened = open_path(directory, key)
-    half = opened.with_suffix(SEALING)
+    # Of this process alone: one that a killed agent left may be at the same segment, and makes the same file of it.
+    half = directory / f"{key}-{os.getpid()}{SEALING}"
     try:
         with FrameReader(opened) as reader, _private(half) as file:
-            told = _write(file, groups(reader.frames()), interrupted)
+            told = _write(file, groups(reader.frames()))
             file.flush()
             os.fsync(file.fileno())
-    except (OSError, Interrupted):
+    except OSError:
         half.unlink(missing_ok=True)
         raise
     except Exception:
         half.unlink(missing_ok=True)
-        opened.rename(opened.with_suffix(UNREADABLE))
+        put_aside(directory, key)
         raise
     if told is None:
         half.unlink()
@@ -60,15 +57,11 @@ def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
-def _write(
-    file: IO[bytes], found: Iterator[tuple[Events, StoredNames]], interrupted: Callable[[], bool]
-) -> tuple[int, int, int] | None:
+def _write(file: IO[bytes], found: Iterator[tuple[Events, StoredNames]]) -> tuple[int, int, int] | None:
     """Write all groups; returns the first and last time and the number of rows, None if there are none."""
     firsts, lasts, rows = [], [], 0
     with parquet_writer(file) as writer:
         for events, names in found:
-            if interrupted():
-                raise Interrupted
             writer.write_table(to_table(events, names), row_group_size=len(events))
             firsts.append(int(events["time"][0]))
             lasts.append(int(events["time"][-1]))

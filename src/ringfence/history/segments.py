@@ -4,7 +4,7 @@ A segment is known by a key, the time it was opened in ns, which no other of its
 
     KEY.open                          grows, or was left by a killed agent: frames
     KEY-FIRST-LAST-ROWS.parquet       sealed; times of its first and last flow in ns
-    KEY.sealing                       half of a parquet file; worth nothing
+    KEY-PROCESS.sealing               half of a parquet file; worth nothing without its process
     KEY.unreadable                    an open segment that no seal could be made of
 
 Where a kill left both forms of a segment, the sealed one counts.
@@ -59,6 +59,13 @@ def open_path(directory: Path, key: int) -> Path:
 def sealed_path(directory: Path, key: int, first: int, last: int, rows: int) -> Path:
     """Where a segment is once it is sealed."""
     return directory / f"{key}-{first}-{last}-{rows}{SEALED}"
+
+
+def put_aside(directory: Path, key: int) -> None:
+    """Let an open segment be, which nothing can be made of; retention deletes it in time."""
+    opened = open_path(directory, key)
+    if opened.exists():
+        opened.rename(opened.with_suffix(UNREADABLE))
 
 
 def listing(directory: Path) -> list[Segment]:

@@ -19,6 +19,7 @@ from ringfence.flow.format import to_dict
 from ringfence.history.limits import Limits
 from ringfence.history.names import StoredNames
 from ringfence.history.recorder import Recorder
+from ringfence.history.sealing import seal
 from ringfence.history.segments import OPEN, SEALED
 from ringfence.verdict import RuleText
 from tests.unit.flow.batch import event
@@ -147,8 +148,13 @@ class Told:
 
 
 def recorder(directory: Path, known: Names, said: Callable[[str], None] = lambda _: None, **limits: Any) -> Recorder:
-    """A recorder that tries again soon."""
-    return Recorder(directory, known, Limits(**{"flush_seconds": 0.02, "retry_seconds": 0.02, **limits}), said)
+    """A recorder that tries again soon, and seals in its own process."""
+    soon = {"flush_seconds": 0.02, "retry_seconds": 0.02, **limits}
+    return Recorder(directory, known, Limits(**soon), said, lambda where, key, _: ignore(seal(where, key)))
+
+
+def ignore(_: object) -> None:
+    """What is returned is of no interest."""
 
 
 class Gate:
