@@ -108,3 +108,17 @@ def test_killed_agent_leaves_its_history(denied: Agent) -> None:
         assert monotonic() < end, "the killed agent's segment is not sealed"
         sleep(0.05)
     assert _is_the_denial(_denials(denied))
+
+
+def test_next_agent_tells_flows_of_the_one_before(denied: Agent) -> None:
+    """Past flows outlive the agent: the next one, which has seen nothing yet, tells them from the history, each once,
+    with the names of their time.
+    """
+    with denied.client() as api, api.flows(deny=['{"verdict": ["FORWARDED"]}'], asked={"last": 1000}) as stream:
+        told = list(stream)
+    denied.end()
+    denied.start()
+    with denied.client() as api, api.flows(deny=['{"verdict": ["FORWARDED"]}'], asked={"since": "1h"}) as stream:
+        again = list(stream)
+    assert told
+    assert told == again[: len(told)]
