@@ -28,11 +28,12 @@ $(VENV)/.installed: pyproject.toml hatch_build.py
 	touch $@
 
 # Debian packages that only the tests need:
+#   bpftool       the maps as people read them
 #   nftables      filter rules in their own namespaces
 #   tmux          keys pressed in a real terminal
 #   chromium      the web page as a browser has it
 test-setup: setup $(VENV)/bin/promtool
-	tools/debian-packages nftables tmux chromium
+	tools/debian-packages bpftool nftables tmux chromium
 
 # What checks metrics and alert rules, out of the package that has Prometheus itself.
 $(VENV)/bin/promtool: | $(VENV)/.installed

@@ -8,13 +8,14 @@ the engine refuses, or a commit that the kernel refuses, takes nothing of the ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Protocol
 
 from ringfence.agent.journal import Item, Journal
-from ringfence.agent.kernel import Kernel
+from ringfence.agent.kernel import Attachment, Kernel
+from ringfence.agent.maplog import Delivered, MapLog
 from ringfence.agent.wiring import Wiring
 from ringfence.api import shapes
 from ringfence.engine.commands import (
@@ -64,7 +65,7 @@ class Watcher(Protocol):
 
 
 class Changes:
-    """Takes requests, commits, answers. `watcher` is told of commits."""
+    """Takes requests, commits, answers. `watcher` is told of commits; `log` keeps what was changed in the maps."""
 
     def __init__(
         self, engine: Engine, kernel: Kernel, journal: Journal, wiring: Wiring, window: float = WINDOW_SECONDS
@@ -78,6 +79,8 @@ class Changes:
         self._open_at = 0.0
         self.last_commit: shapes.LastCommit | None = None
         self.watcher: Watcher | None = None
+        self.log = MapLog()
+        wiring.stored = self._note_delivery
 
     async def make(self, event: Event, remember: Mapping[Item, object] | None = None) -> Made:
         """Make an event so, and remember some values with it. Raises `RingfenceError` with nothing changed."""
@@ -95,7 +98,7 @@ class Changes:
     def now(self, event: Event) -> asyncio.Future[None]:
         """Make an event so before there is anybody to wait: at the start. Raises `RingfenceError`."""
         self._engine.take(event)
-        return self._carry_out({})
+        return self._carry_out({}, [event])
 
     def _flush(self) -> None:
         requests, self._waiting = self._waiting, []
@@ -107,7 +110,8 @@ class Changes:
         if not taken:
             return
         try:
-            wired = self._carry_out({item: value for each in taken for item, value in each.remember.items()})
+            remember = {item: value for each in taken for item, value in each.remember.items()}
+            wired = self._carry_out(remember, [each.event for each in taken])
         except (RingfenceError, OSError) as error:
             if len(taken) > 1:
                 for request in taken:
@@ -131,7 +135,7 @@ class Changes:
             return False
         return True
 
-    def _carry_out(self, remember: Mapping[Item, object]) -> asyncio.Future[None]:
+    def _carry_out(self, remember: Mapping[Item, object], because: Sequence[Event]) -> asyncio.Future[None]:
         """The commands of what was taken. A failure takes all of it back and raises."""
         start = monotonic()
         commands = self._engine.commands()
@@ -149,6 +153,7 @@ class Changes:
             raise
         self._engine.done()
         self._note(commands, start)
+        self.log.note(done, self._kernel.revision, because)
         return self._wiring.start([command for command in commands if isinstance(command, Attach | Detach)])
 
     def _take_back(self, done: list[Command]) -> None:
@@ -165,6 +170,13 @@ class Changes:
                     macs = workload.mac, workload.host_mac
                     old = WriteEndpoint(command.row, command.id, workload.ifindex, *macs)
                 self._kernel.write(old)
+
+    def _note_delivery(self, row: int, found: Attachment) -> None:
+        self.log.note(
+            [Delivered(row, found.delivery, found.delivery_reason)],
+            self._kernel.revision,
+            ["another way of delivery was found"],
+        )
 
     def _note(self, commands: list[Command], start: float) -> None:
         seconds = monotonic() - start

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ringfence.abi import CtFlag, CtState
@@ -29,11 +30,18 @@ class Clock:
 
 
 def connections(
-    keys: npt.NDArray[Any], entries: npt.NDArray[Any], clock: Clock, known: Known, rule_at: Callable[[int], int]
+    keys: npt.NDArray[Any],
+    entries: npt.NDArray[Any],
+    timeouts: npt.NDArray[np.int64],
+    clock: Clock,
+    known: Known,
+    rule_at: Callable[[int], int],
 ) -> Iterator[ConnectionShape]:
-    """The elements of one map. `rule_at` gives the rule number that a record names now."""
-    for key, entry in zip(keys, entries, strict=True):
-        yield _connection(key, entry, clock, known, rule_at)
+    """The elements of one map. `timeouts` are in seconds; `rule_at` gives the rule number that a record names now."""
+    for key, entry, timeout in zip(keys, entries, timeouts.tolist(), strict=True):
+        shape = _connection(key, entry, clock, known, rule_at)
+        shape["remaining_seconds"] = round(max(0.0, timeout - shape["idle_seconds"]), 3)
+        yield shape
 
 
 def _connection(key: Any, entry: Any, clock: Clock, known: Known, rule_at: Callable[[int], int]) -> ConnectionShape:
@@ -55,11 +63,13 @@ def _connection(key: Any, entry: Any, clock: Clock, known: Known, rule_at: Calla
         "revision": word >> 32,
         "state": [flag.name.lower() for flag in CtState if state & flag],
         "idle_seconds": clock.seconds_since(int(entry["last_seen"])),
+        "remaining_seconds": 0.0,
         "age_seconds": clock.seconds_since(int(entry["created"])),
         "packets": int(entry["packets"][0]),
         "bytes": int(entry["bytes"][0]),
         "reply_packets": int(entry["packets"][1]),
         "reply_bytes": int(entry["bytes"][1]),
+        "tcp_flags": entry["tcp_flags"].tolist(),
         "egress_rule": _rule(rule_at(int(entry["egress_record"])), known),
         "ingress_rule": _rule(rule_at(int(entry["ingress_record"])), known),
     }

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ringfence.abi import Delivery, Direction, PeerKind, Reason, Tier, Verdict
-from ringfence.agent.dry import traffic_text
+from ringfence.abi import Delivery, Reason, Verdict
+from ringfence.agent.wording import DELIVERIES, key_text, peer_text, place_text, rule_text
 from ringfence.api import shapes
 from ringfence.datapath.addresses import Network
 from ringfence.datapath.readback import Readback, RowRead
@@ -25,11 +25,8 @@ from ringfence.verdict import RuleText
 
 Change = Literal["changed", "lost", "added"]
 #: The numbers that mean something; any other may stand in a map as well.
-DIRECTIONS: Final = frozenset(map(int, Direction))
-TIERS: Final = frozenset(map(int, Tier))
 VERDICTS: Final = frozenset(map(int, Verdict))
 REASONS: Final = frozenset(map(int, Reason))
-DELIVERIES: Final = frozenset(map(int, Delivery))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +80,21 @@ class _Comparison:
         for key, text in self._wanted.entries.items():
             number = self._found.entries.get(key)
             if number is None:
-                yield drift("policy", "lost", self._key(key), text.text, None)
+                yield drift("policy", "lost", key_text(key, self._known), text.text, None)
             elif number == 0 or self._known.rule_of(number) != text:
-                yield drift("policy", "changed", self._key(key), text.text, self._rule(number))
+                yield drift("policy", "changed", key_text(key, self._known), text.text, rule_text(number, self._known))
         for key, number in self._found.entries.items():
             if key not in self._wanted.entries:
-                yield drift("policy", "added", self._key(key), None, self._rule(number))
+                yield drift("policy", "added", key_text(key, self._known), None, rule_text(number, self._known))
 
     def records(self) -> Iterator[shapes.Drift]:
         """A record is of one key: with two, changing one entry would change the other."""
         users = Counter(self._found.records.values())
         for key, row in self._found.records.items():
             if users[row] > 1:
-                yield drift("policy", "changed", self._key(key), "a record of its own", f"record {row}, shared")
+                yield drift(
+                    "policy", "changed", key_text(key, self._known), "a record of its own", f"record {row}, shared"
+                )
 
     def rules(self) -> Iterator[shapes.Drift]:
         """What the numbers that entries name mean to the datapath."""
@@ -110,12 +109,14 @@ class _Comparison:
         for network, peer in self._wanted.peers.items():
             read = self._found.prefixes.get(network)
             if read is None:
-                yield drift("ipcache", "lost", str(network), self._peer(peer), None)
+                yield drift("ipcache", "lost", str(network), peer_text(peer, self._known), None)
             elif read != peer:
-                yield drift("ipcache", "changed", str(network), self._peer(peer), self._peer(read))
+                yield drift(
+                    "ipcache", "changed", str(network), peer_text(peer, self._known), peer_text(read, self._known)
+                )
         for network, peer in self._found.prefixes.items():
             if network not in self._wanted.peers:
-                yield drift("ipcache", "added", str(network), None, self._peer(peer))
+                yield drift("ipcache", "added", str(network), None, peer_text(peer, self._known))
         for told in self._found.misplaced:
             place, _, entry = told.partition(": ")
             yield drift(place, "added", entry, None, "a key that does not belong there")
@@ -142,12 +143,12 @@ class _Comparison:
             number = delivery if delivery is not None else Delivery.STACK
             meant = RowRead(workload.ifindex, row, int(number), workload.mac, workload.host_mac)
             if read is None:
-                yield drift("endpoints", "lost", name, _place(meant), None)
+                yield drift("endpoints", "lost", name, place_text(meant), None)
             elif read != meant:
-                yield drift("endpoints", "changed", name, _place(meant), _place(read))
+                yield drift("endpoints", "changed", name, place_text(meant), place_text(read))
         for row, read in self._found.endpoints.items():
             if row not in wanted:
-                yield drift("endpoints", "added", f"row {row}", None, _place(read))
+                yield drift("endpoints", "added", f"row {row}", None, place_text(read))
 
     def interfaces(self) -> Iterator[shapes.Drift]:
         """Whose the interfaces are."""
@@ -169,45 +170,9 @@ class _Comparison:
             if count:
                 yield drift(name, "added", "slots of revisions to come", "none", str(count))
 
-    def _key(self, key: PolicyKey) -> str:
-        """An entry in words: direction, tier, subject, peer and traffic. Numbers may be ones that mean nothing."""
-        direction = Direction(key.direction).name.lower() if key.direction in DIRECTIONS else str(key.direction)
-        tier = Tier(key.tier).name.lower() if key.tier in TIERS else str(key.tier)
-        peer = "anyone"
-        if key.peer_kind == PeerKind.IDENTITY:
-            peer = self._identity(key.peer)
-        elif key.peer_kind != PeerKind.ANY:
-            peer = f"class {self._identity(key.peer)}"
-        way = "to" if key.direction == Direction.EGRESS else "from"
-        traffic = traffic_text(key.protocol, key.port, key.prefix) if key.prefix in {0, *range(8, 25)} else str(key)
-        return f"{tier} {direction} of {self._identity(key.subject)} {way} {peer}, {traffic}"
-
-    def _identity(self, number: int) -> str:
-        labels = ",".join(self._known.labels_of(number))
-        return f"{number} ({labels})" if labels else str(number)
-
-    def _rule(self, number: int) -> str:
-        if not number:
-            return "nothing"
-        text = self._known.rule_of(number)
-        return text.text if text else f"rule {number}, which stands for nothing"
-
-    def _peer(self, peer: Peer) -> str:
-        if not peer.identity:
-            return "nothing"
-        prefix_class = f", class {self._identity(peer.prefix_class)}" if peer.prefix_class else ""
-        endpoint = f", endpoint {self._known.endpoint_of(peer.endpoint) or peer.endpoint}" if peer.endpoint else ""
-        return f"identity {self._identity(peer.identity)}{prefix_class}{endpoint}"
-
 
 def _valid(row: RowRead) -> bool:
     return row.delivery in DELIVERIES
-
-
-def _place(row: RowRead) -> str:
-    delivery = Delivery(row.delivery).name.lower() if _valid(row) else str(row.delivery)
-    macs = f"{row.mac.hex(':')}, host side {row.host_mac.hex(':')}"
-    return f"id {row.id}, interface {row.ifindex}, {macs}, delivered by {delivery}"
 
 
 def _row_text(precedence: int, verdict: int, reason: int) -> str:

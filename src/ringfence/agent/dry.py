@@ -9,16 +9,48 @@ import numpy as np
 from ringfence.abi import COUNTER, MAPS, Delivery, Direction, PeerKind, Tier
 from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
 from ringfence.api import shapes
+from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
 from ringfence.errors import NotFound, Unavailable
+from ringfence.flow.connections import ConnectionFilter
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.traffic import format_protocol
 
 Say = Callable[[str], None]
+
+
+class NoConnections:
+    """Nothing was judged."""
+
+    def listed(self, known: Known, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - see above
+        return []
+
+    def forget(self, known: Known, wanted: ConnectionFilter) -> int:  # noqa: ARG002 - see above
+        return 0
+
+
+class NoMaps:
+    """Nothing was loaded."""
+
+    def listed(self) -> list[shapes.MapShape]:
+        return []
+
+    def dump(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - see above
+        raise _no_map(name)
+
+    def write(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - see above
+        raise _no_map(name)
+
+    def delete(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - see above
+        raise _no_map(name)
+
+
+def _no_map(name: str) -> NotFound:
+    return NotFound(f"there is no map {name!r} in a dry run")
 
 
 class DryKernel:
@@ -109,17 +141,13 @@ class DryKernel:
     def undecoded(self) -> int:
         return 0
 
-    def connections(self, known: Known) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - nothing was judged
-        return []
+    @property
+    def tracking(self) -> NoConnections:
+        return NoConnections()
 
-    def flush_connections(self) -> int:
-        return 0
-
-    def maps(self) -> list[shapes.MapShape]:
-        return []
-
-    def map(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - nothing was loaded
-        raise NotFound(f"there is no map {name!r} in a dry run")
+    @property
+    def contents(self) -> NoMaps:
+        return NoMaps()
 
     def read_back(self) -> Readback:
         raise Unavailable("there are no maps to read back in a dry run")

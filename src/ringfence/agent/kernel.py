@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from ringfence.abi import Delivery
 from ringfence.api import shapes
+from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
+from ringfence.flow.connections import ConnectionFilter
 from ringfence.policy.mapstate import PolicyKey
 
 Hits = npt.NDArray[Any]
@@ -61,6 +63,35 @@ class Hook:
 
     mechanism: str
     programs_ok: bool
+
+
+class ConnectionTable(Protocol):
+    """The tracked connections. Methods read whole maps: to be called from a thread."""
+
+    def listed(self, known: Known, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:
+        """Those that are wanted."""
+
+    def forget(self, known: Known, wanted: ConnectionFilter) -> int:
+        """Forget those that are wanted; how many there were."""
+
+
+class MapContents(Protocol):
+    """The maps, as they are. Methods read whole maps or wait for the kernel: to be called from a thread.
+
+    Those that name a map raise `NotFound` where there is none of that name.
+    """
+
+    def listed(self) -> list[shapes.MapShape]:
+        """All maps and how full they are."""
+
+    def dump(self, name: str, known: Known) -> shapes.MapDump:
+        """The elements of a map."""
+
+    def write(self, name: str, element: Element, known: Known) -> ElementChanged:
+        """Write an element by hand; of one that is there, only the fields that are given. Raises `BadInput`."""
+
+    def delete(self, name: str, element: Element, known: Known) -> ElementChanged:
+        """Delete an element by hand. Raises `BadInput`, and `NotFound` where there is none."""
 
 
 class Kernel(Protocol):
@@ -142,17 +173,13 @@ class Kernel(Protocol):
     def undecoded(self) -> int:
         """Records of the ring that were no events of this layout, since the agent started."""
 
-    def connections(self, known: Known) -> list[shapes.ConnectionShape]:
-        """The tracked connections. Reads whole maps: to be called from a thread."""
+    @property
+    def tracking(self) -> ConnectionTable:
+        """The tracked connections."""
 
-    def flush_connections(self) -> int:
-        """Forget all connections; how many there were. To be called from a thread."""
-
-    def maps(self) -> list[shapes.MapShape]:
-        """The maps. Reads all of them: to be called from a thread."""
-
-    def map(self, name: str, known: Known) -> shapes.MapDump:
-        """The elements of a map. To be called from a thread. Raises `NotFound`."""
+    @property
+    def contents(self) -> MapContents:
+        """The maps, as they are."""
 
     def read_back(self) -> Readback:
         """The policy state as the maps have it. Reads whole maps: to be called from a thread. Raises `Unavailable`."""

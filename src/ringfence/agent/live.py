@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ringfence.abi import MAPS, Delivery, MetricsLayout
-from ringfence.abi.spec import BPF_F_MMAPABLE
-from ringfence.agent.connections import Clock, connections
-from ringfence.agent.decoding import Decoder, occupied
+from ringfence.abi import Delivery, MetricsLayout, Reason
+from ringfence.agent.contents import Contents
 from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
-from ringfence.api import shapes
+from ringfence.agent.tracking import CONNTRACK, Tracking
 from ringfence.datapath import attach, clsact
 from ringfence.datapath.bpf import program_info
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.delivery import deliveries
 from ringfence.datapath.endpoints import EndpointTable
-from ringfence.datapath.features import jiffies_per_second
 from ringfence.datapath.loader import LoadedObject
 from ringfence.datapath.readback import Readback, read_back
 from ringfence.datapath.rings import OUTER, EventRings
-from ringfence.datapath.syscall import BpfMap, prog_test_run
 from ringfence.datapath.untold import Ends, HeldBack
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
-from ringfence.engine.known import Known
-from ringfence.errors import NotFound
 from ringfence.policy.mapstate import PolicyKey
 
-_CONNTRACK = ("ct4", "ct6")
 _READ_FOR_A_CALL = 7  # rows that are read in one call among many, in the time that one takes alone
 
 
@@ -61,6 +52,8 @@ class LiveKernel:
         self._ring = EventRings(loaded.rings)
         self._held_back = HeldBack(loaded)
         self._ends = Ends(loaded, knobs or {})
+        self._tracking = Tracking(loaded, knobs or {}, self._rule_at)
+        self._contents = Contents(loaded, self._ring, self._failures)
 
     @property
     def revision(self) -> int:
@@ -141,7 +134,7 @@ class LiveKernel:
 
     def count(self, name: str) -> Count:
         pieces = self._maps[name].pieces()
-        alive = self._ends.alive if name in _CONNTRACK else lambda keys, _: len(keys)
+        alive = self._ends.alive if name in CONNTRACK else lambda keys, _: len(keys)
         counts = [(len(keys), alive(keys, values)) for keys, values in pieces]
         return Count(sum(entries for entries, _ in counts), sum(needed for _, needed in counts))
 
@@ -166,49 +159,13 @@ class LiveKernel:
     def undecoded(self) -> int:
         return self._ring.skipped
 
-    def connections(self, known: Known) -> list[shapes.ConnectionShape]:
-        clock = Clock(prog_test_run(self._loaded.programs["read_jiffies"]).retval, jiffies_per_second())
-        found: list[shapes.ConnectionShape] = []
-        for name in _CONNTRACK:
-            keys, entries = self._maps[name].dump()
-            found += connections(keys, entries, clock, known, self._rule_at)
-        return found
+    @property
+    def tracking(self) -> Tracking:
+        return self._tracking
 
-    def flush_connections(self) -> int:
-        """The map goes on being filled meanwhile: what comes after the dump stays."""
-        return sum(self._maps[name].delete_batch(self._maps[name].dump()[0]) for name in _CONNTRACK)
-
-    def adopt_connections(self, name: str, keys: npt.NDArray[Any], entries: npt.NDArray[Any]) -> None:
-        """Take over the connections of an earlier object, in the map of that name."""
-        self._maps[name].update_batch(keys, entries)
-
-    def maps(self) -> list[shapes.MapShape]:
-        known = {name: _summary(name, bpf_map) for name, bpf_map in sorted(self._maps.items())}
-        size = sum(ring.max_entries for ring in self._loaded.rings)
-        known[OUTER] |= {"type": "ringbuf", "entries": None, "max_entries": size, "key_bytes": 0, "value_bytes": 0}
-        return list(known.values())
-
-    def map(self, name: str, known: Known) -> shapes.MapDump:
-        bpf_map = self._maps.get(name) or self._maps.get(f".{name}")
-        if bpf_map is None:
-            raise NotFound(f"there is no map {name!r}; there are: {', '.join(sorted(MAPS))}")
-        if name == OUTER:
-            return {"name": name, "rows": self._ring_rows()}
-        if bpf_map.spec.type.per_cpu and not bpf_map.counts:
-            return {"name": name, "rows": _rows_by_cpu(bpf_map, known)}
-        keys, values = _rows(bpf_map)
-        if bpf_map.spec.type.array:
-            chosen = occupied(values)
-            keys, values = keys[chosen], values[chosen]
-        return {"name": name, "rows": Decoder(bpf_map.spec, known).rows(keys, values)}
-
-    def _ring_rows(self) -> list[shapes.MapRow]:
-        """One ring a CPU. Its records are for its reader alone; what waits for it is told in bytes."""
-        found = zip(self._loaded.rings, self._ring.pending, strict=True)
-        return [
-            {"key": cpu, "value": {"map_id": ring.info.id, "bytes": ring.max_entries, "unread_bytes": unread}}
-            for cpu, (ring, unread) in enumerate(found)
-        ]
+    @property
+    def contents(self) -> Contents:
+        return self._contents
 
     def read_back(self) -> Readback:
         return read_back(self._maps)
@@ -220,43 +177,15 @@ class LiveKernel:
         self._ring.close()
         self._loaded.close()
 
+    def _failures(self) -> Mapping[str, int]:
+        """What the programs could not write, by map."""
+        metrics = self.metrics()
+        lost = {
+            reason: sum(metrics.get((reason, direction), (0, 0))[0] for direction in range(MetricsLayout.DIRECTIONS))
+            for reason in Reason
+        }
+        connections, fragments = lost[Reason.CT_INSERT_FAILED], lost[Reason.FRAGMENT_TRACKING]
+        return {"ct4": connections, "ct6": connections, "fragments": fragments, OUTER: self.event_counts()["lost"]}
+
     def _rule_at(self, record: int) -> int:
         return self._committer.policy.rule.value(record, self.revision) if record else 0
-
-
-def _summary(name: str, bpf_map: BpfMap) -> shapes.MapShape:
-    spec = bpf_map.spec
-    return {
-        "name": name,
-        "type": spec.type.name.lower(),
-        "entries": _count(bpf_map),
-        "max_entries": bpf_map.max_entries,
-        "key_bytes": spec.key.itemsize if spec.key is not None else 0,
-        "value_bytes": spec.value.itemsize if spec.value is not None else 0,
-    }
-
-
-def _count(bpf_map: BpfMap) -> int:
-    keys, values = _rows(bpf_map)
-    return len(occupied(values)) if bpf_map.spec.type.array else len(keys)
-
-
-def _rows_by_cpu(bpf_map: BpfMap, known: Known) -> list[shapes.MapRow]:
-    """Values that have no sum over the CPUs, each with the row and CPU that it is of."""
-    if bpf_map.spec.name == "judge_scratch":
-        return []  # the programs' own, of the packet they judged last
-    keys, values = bpf_map.dump_by_cpu()
-    found: list[shapes.MapRow] = []
-    for cpu in range(values.shape[1]):
-        chosen = occupied(values[:, cpu])
-        rows = Decoder(bpf_map.spec, known).rows(keys[chosen], values[chosen, cpu])
-        found += [{"key": {"row": row["key"], "cpu": cpu}, "value": row["value"]} for row in rows]
-    return found
-
-
-def _rows(bpf_map: BpfMap) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """All elements; those of an array that is mapped are read where they lie."""
-    if not bpf_map.spec.flags & BPF_F_MMAPABLE:
-        return bpf_map.dump()
-    values = bpf_map.mmap_array()
-    return np.arange(len(values), dtype=np.uint32), values

@@ -30,6 +30,7 @@ from ringfence.agent.journal import Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.listening import listen, url
 from ringfence.agent.lock import InstanceLock
+from ringfence.agent.maplog import MapLog
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
@@ -149,7 +150,7 @@ class _Agent:
             if hubble_wanted(self.settings):
                 about = observed(parts, socket.gethostname())
                 servers.append(HubbleServer(self.settings.hubble_path, self.settings.hubble_listen, about))
-            await self._serve(servers, hub, NetworkNews(engine, changes, wiring))
+            await self._serve(servers, hub, changes.log, NetworkNews(engine, changes, wiring))
         finally:
             await asyncio.to_thread(recording.close)
         await wiring.settle()
@@ -192,7 +193,7 @@ class _Agent:
             peers=peers,
         )
 
-    async def _serve(self, servers: Sequence[Server], hub: Hub, news: NetworkNews) -> None:
+    async def _serve(self, servers: Sequence[Server], hub: Hub, log: MapLog, news: NetworkNews) -> None:
         loop = asyncio.get_running_loop()
         ring = self.kernel.ring()
         reader = Reader(ring, hub) if ring else None
@@ -204,6 +205,7 @@ class _Agent:
 
         def stop() -> None:
             hub.close()
+            log.close()
             for server in servers:
                 server.stop()
 

@@ -15,6 +15,7 @@ from ringfence.abi import DIGEST
 from ringfence.agent import views
 from ringfence.agent.changes import Changes
 from ringfence.agent.hub import Form, Hub
+from ringfence.agent.inspection import Inspection
 from ringfence.agent.journal import Item
 from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.metrics.exposition import Metrics
@@ -81,6 +82,7 @@ class Service:
         self._engine = parts.engine
         self._observation = Observation(parts.past)
         self._started = monotonic()
+        self.inspection = Inspection(parts.engine, parts.kernel, parts.changes.log)
         looked_at = MetricsParts(
             parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, parts.recording.status
         )
@@ -282,18 +284,6 @@ class Service:
         if found is None:
             raise NotFound(f"nothing is known of {address}: it is the world's (identity 2)")
         return [views.prefix(found, peers[found], self._engine.known)]
-
-    async def connections(self) -> list[shapes.ConnectionShape]:
-        return await asyncio.to_thread(self._.kernel.connections, self._engine.known)
-
-    async def flush_connections(self) -> shapes.Flushed:
-        return {"flushed": await asyncio.to_thread(self._.kernel.flush_connections)}
-
-    async def maps(self) -> list[shapes.MapShape]:
-        return await asyncio.to_thread(self._.kernel.maps)
-
-    async def map(self, name: str) -> shapes.MapDump:
-        return await asyncio.to_thread(self._.kernel.map, name, self._engine.known)
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         return self._.hub.lines(self._.hub.subscribe(wanted))

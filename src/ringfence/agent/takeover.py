@@ -70,7 +70,7 @@ class Taken:
                     continue
                 keys, entries = source.dump()
                 entries["egress_record"] = entries["ingress_record"] = 0
-                self.kernel.adopt_connections(name, keys, entries)
+                self.kernel.tracking.adopt(name, keys, entries)
 
 
 def take(settings: AgentSettings) -> Taken:

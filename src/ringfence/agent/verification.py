@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.abi import Reason, Verdict
-from ringfence.agent.drift import DIRECTIONS, REASONS, TIERS, VERDICTS, Wanted, differences, drift, wanted_by
+from ringfence.agent.drift import REASONS, VERDICTS, Wanted, differences, drift, wanted_by
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.wiring import Wiring
+from ringfence.agent.wording import DIRECTIONS, TIERS
 from ringfence.api import shapes
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.shapes import FULL_PREFIX, shape_of

@@ -8,6 +8,7 @@ from ringfence.abi import Direction, PeerKind, Reason, Tier, Verdict
 from ringfence.agent.dry import traffic_text
 from ringfence.agent.kernel import Attachment, Entry
 from ringfence.api import shapes
+from ringfence.api.inspected import MetricShape
 from ringfence.engine.commands import Network, Peer
 from ringfence.engine.endpoints import Endpoint
 from ringfence.engine.engine import Engine
@@ -161,19 +162,24 @@ def prefix(network: Network, peer: Peer, known: Known) -> shapes.IpcacheShape:
     }
 
 
-def drops(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> list[shapes.Drops]:
+def drops(counted: Mapping[tuple[int, int], tuple[int, int]]) -> list[shapes.Drops]:
     """What was dropped, most packets first."""
-    found: list[shapes.Drops] = [
+    dropped = {place: counters for place, counters in counted.items() if place[0] != Reason.FORWARDED}
+    return [*metrics(dropped)]
+
+
+def metrics(counted: Mapping[tuple[int, int], tuple[int, int]]) -> list[MetricShape]:
+    """What was let through and what was dropped, most packets first."""
+    found: list[MetricShape] = [
         {
             "reason": reason_words(reason),
             "direction": Direction(direction).name.lower() if direction else "unknown",
             "packets": packets,
             "bytes": size,
         }
-        for (reason, direction), (packets, size) in metrics.items()
-        if reason != Reason.FORWARDED
+        for (reason, direction), (packets, size) in counted.items()
     ]
-    return sorted(found, key=lambda drop: -drop["packets"])
+    return sorted(found, key=lambda row: -row["packets"])
 
 
 def counters(metrics: Mapping[tuple[int, int], tuple[int, int]]) -> shapes.VerdictCounts:

@@ -36,6 +36,8 @@ class Wiring:
         # What is found out later is stored later.
         self._looking = asyncio.Lock()
         self.attachments: dict[int, Attachment] = {}
+        #: Told of every way of delivery that is stored (row, attachment), in the loop.
+        self.stored: Callable[[int, Attachment], None] = lambda _row, _attachment: None
 
     def start(self, commands: Sequence[Attach | Detach]) -> asyncio.Future[None]:
         """Begin with these. The future ends when all are done, with the first failure if there was one."""
@@ -75,6 +77,7 @@ class Wiring:
         ifindex, mechanism = self._hooked[row]
         self._kernel.deliver(row, ifindex, delivery)
         self.attachments[row] = Attachment(mechanism, delivery, reason)
+        self.stored(row, self.attachments[row])
         return self.attachments[row]
 
     def _chain(self, command: Attach | Detach) -> asyncio.Task[None]:

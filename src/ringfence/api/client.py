@@ -8,22 +8,22 @@ from __future__ import annotations
 import json
 import os
 import socket as sockets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import quote
 
 import httpx
 
+from ringfence.api.client_bpf import BpfCalls, Query, path_of
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
     from ringfence.api import shapes
+    from ringfence.api.inspected import MapChange
     from ringfence.flow.request import Asked
 
 _NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
-_Query = Mapping[str, str | int | Sequence[str] | None]
 
 
 def default_socket(instance: str = "default") -> str:
@@ -36,7 +36,7 @@ def nobody_answers(socket: str) -> Unavailable:
     return Unavailable(f"no agent answers at {socket}; start one with: ringfence agent")
 
 
-class Client:
+class Client(BpfCalls):
     """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
     def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:
@@ -65,13 +65,21 @@ class Client:
         """The maps read back from the kernel, held against what the agent wants and against the policies."""
         return cast("shapes.Verification", self._call("GET", "/v1/verify"))
 
+    def metrics_text(self) -> str:
+        """What the agent counts, as Prometheus reads it."""
+        with self._reported():
+            response = self._http.get("/metrics")
+        if response.is_error:
+            raise _refusal(response)
+        return response.text
+
     def endpoints(self) -> list[shapes.EndpointShape]:
         """All endpoints, by name."""
         return cast("list[shapes.EndpointShape]", self._call("GET", "/v1/endpoints"))
 
     def endpoint(self, name: str) -> shapes.EndpointShape:
         """One endpoint."""
-        return cast("shapes.EndpointShape", self._call("GET", _path("endpoints", name)))
+        return cast("shapes.EndpointShape", self._call("GET", path_of("endpoints", name)))
 
     def put_endpoint(
         self,
@@ -91,11 +99,11 @@ class Client:
         body = {"netns": netns, "interface": interface, "labels": list(labels), "namespace": namespace, "pod": pod}
         if ports:
             body["ports"] = list(ports)
-        return cast("shapes.EndpointShape", self._call("PUT", _path("endpoints", name), body=body))
+        return cast("shapes.EndpointShape", self._call("PUT", path_of("endpoints", name), body=body))
 
     def delete_endpoint(self, name: str) -> shapes.Revision:
         """Stop managing a workload."""
-        return cast("shapes.Revision", self._call("DELETE", _path("endpoints", name)))
+        return cast("shapes.Revision", self._call("DELETE", path_of("endpoints", name)))
 
     def identities(self) -> list[shapes.IdentityShape]:
         """All live identities, by number."""
@@ -103,7 +111,7 @@ class Client:
 
     def identity(self, number: int) -> shapes.IdentityShape:
         """One identity."""
-        return cast("shapes.IdentityShape", self._call("GET", _path("identities", str(number))))
+        return cast("shapes.IdentityShape", self._call("GET", path_of("identities", str(number))))
 
     def apply_policies(self, sources: Sequence[tuple[str, str]], origin: str | None = None) -> shapes.Applied:
         """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied."""
@@ -116,7 +124,7 @@ class Client:
 
     def policy(self, uid: str) -> shapes.PolicyShape:
         """One policy with its text."""
-        return cast("shapes.PolicyShape", self._call("GET", _path("policies", uid)))
+        return cast("shapes.PolicyShape", self._call("GET", path_of("policies", uid)))
 
     def delete_policies(self, uids: Sequence[str]) -> shapes.Applied:
         """Take policies out of force, all in one commit."""
@@ -152,27 +160,6 @@ class Client:
         """The identities that have entries, with their policies and counters."""
         return cast("list[shapes.SubjectShape]", self._call("GET", "/v1/subjects"))
 
-    def ipcache(self, address: str | None = None) -> list[shapes.IpcacheShape]:
-        """What is known of every prefix, or of the longest one that contains an address."""
-        answer = self._call("GET", "/v1/bpf/ipcache", query={"address": address})
-        return cast("list[shapes.IpcacheShape]", answer)
-
-    def connections(self) -> list[shapes.ConnectionShape]:
-        """The tracked connections."""
-        return cast("list[shapes.ConnectionShape]", self._call("GET", "/v1/bpf/ct"))
-
-    def flush_connections(self) -> shapes.Flushed:
-        """Forget every tracked connection; live ones are judged anew at their next packet."""
-        return cast("shapes.Flushed", self._call("DELETE", "/v1/bpf/ct"))
-
-    def maps(self) -> list[shapes.MapShape]:
-        """The BPF maps."""
-        return cast("list[shapes.MapShape]", self._call("GET", "/v1/bpf/maps"))
-
-    def map(self, name: str) -> shapes.MapDump:
-        """The decoded elements of one map."""
-        return cast("shapes.MapDump", self._call("GET", _path("bpf/maps", name)))
-
     @contextmanager
     def events(
         self,
@@ -200,7 +187,7 @@ class Client:
         """Past flows within the bounds that are asked for, and with `follow` every later one. Filters are JSON texts,
         see `FlowQuery`. In the form `hubble` the lines are those of `hubble observe -o json`.
         """
-        bounds = cast("_Query", asked or {})
+        bounds = cast("Query", asked or {})
         query = _given({"allow": list(allow), "deny": list(deny), **bounds, "follow": str(follow), "form": form})
         with self._streamed("/v1/flows", query) as got:
             yield self._lines(got)
@@ -212,6 +199,12 @@ class Client:
         """A digest of the verdicts from now on, every so many seconds. Filters are JSON texts, see `FlowQuery`."""
         query = _given({"allow": list(allow), "deny": list(deny), "seconds": str(seconds)})
         with self._streamed("/v1/digests", query) as got:
+            yield self._lines(got)
+
+    @contextmanager
+    def map_changes(self, name: str, *, follow: bool = False) -> Iterator[Iterator[MapChange | shapes.Lost]]:
+        """The last changes that the agent made to a map, oldest first, and with `follow` every later one."""
+        with self._streamed(f"{path_of('bpf/maps', name)}/changes", {"follow": str(follow)}) as got:
             yield self._lines(got)
 
     def interrupt(self) -> None:
@@ -239,7 +232,7 @@ class Client:
                 if line:
                     yield json.loads(line)
 
-    def _call(self, method: str, path: str, *, query: _Query | None = None, body: object = None) -> object:
+    def _call(self, method: str, path: str, *, query: Query | None = None, body: object = None) -> object:
         with self._reported():
             response = self._http.request(method, path, params=_given(query or {}), json=body)
         if response.is_error:
@@ -258,11 +251,7 @@ class Client:
             raise Unavailable(f"the agent at {self.socket} closed the connection") from error
 
 
-def _path(*parts: str) -> str:
-    return "/v1/" + "/".join((*parts[:-1], quote(parts[-1], safe="")))
-
-
-def _given(query: _Query) -> dict[str, Any]:
+def _given(query: Query) -> dict[str, Any]:
     return {key: value for key, value in query.items() if value is not None and value != []}
 
 

@@ -9,13 +9,52 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ringfence.api import shapes
+from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
 
 
+class Inspection(Protocol):
+    """The kernel's maps, as the API sees them."""
+
+    async def connections(self, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:
+        """The tracked connections that are wanted."""
+
+    async def flush_connections(self, wanted: ConnectionFilter) -> shapes.Flushed:
+        """Forget the tracked connections that are wanted."""
+
+    async def maps(self) -> list[shapes.MapShape]:
+        """The BPF maps."""
+
+    async def map(self, name: str) -> shapes.MapDump:
+        """The elements of one map. Raises `NotFound`."""
+
+    async def metrics(self) -> list[MetricShape]:
+        """Packets by reason and direction, the most first."""
+
+    async def endpoints(self) -> list[LocalAddress]:
+        """The addresses of this host's workloads, as the kernel has them."""
+
+    def map_changes(self, name: str, *, follow: bool) -> AsyncIterator[MapChange | dict[str, int]]:
+        """The last changes that the agent made to a map, and with `follow` every later one, registered before this
+        returns. Where a reader is too slow `{"lost": N}` stands for so many commits. Raises `NotFound`.
+        """
+
+    async def write_element(self, name: str, element: Element) -> ElementChanged:
+        """Write an element of a map by hand, past everything that the agent knows."""
+
+    async def delete_element(self, name: str, element: Element) -> ElementChanged:
+        """Delete an element of a map by hand, past everything that the agent knows. Raises `NotFound`."""
+
+
 class Control(Protocol):
     """The agent, as its API sees it."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """The kernel's maps."""
 
     async def status(self) -> shapes.Status:
         """The agent at a glance."""
@@ -79,18 +118,6 @@ class Control(Protocol):
 
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
         """What is known of every prefix, or of the one that an address falls under."""
-
-    async def connections(self) -> list[shapes.ConnectionShape]:
-        """The tracked connections."""
-
-    async def flush_connections(self) -> shapes.Flushed:
-        """Forget every tracked connection."""
-
-    async def maps(self) -> list[shapes.MapShape]:
-        """The BPF maps."""
-
-    async def map(self, name: str) -> shapes.MapDump:
-        """The elements of one map. Raises `NotFound`."""
 
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         """Lines of JSON for later events, registered before this returns. Ends when the agent stops."""

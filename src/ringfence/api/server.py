@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
 from time import time_ns
 from typing import Annotated, Any
 
@@ -14,7 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from ringfence.api import shapes
+from ringfence.api.bpf_routes import bpf_routes
 from ringfence.api.control import Control
+from ringfence.api.streams import in_slices, json_lines
 from ringfence.api.web import Terms, add_page, add_stream
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
 from ringfence.flow.filter import FlowFilter
@@ -25,7 +24,6 @@ _STATUS_OF = {BadInput: 400, NotFound: 404, Unavailable: 503}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": shapes.ErrorShape} for code in (*_STATUS_OF.values(), 409)
 }
-_SLICE = 64  # elements of a list encoded in one go
 ByHand = Annotated[bool, Query(description="only entries that were set by hand")]
 Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between two digests")]
 
@@ -37,7 +35,7 @@ def create_app(control: Control) -> FastAPI:
     _endpoint_routes(app, control)
     _policy_routes(app, control)
     _entry_routes(app, control)
-    _bpf_routes(app, control)
+    bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)
     add_stream(app, control)
@@ -124,7 +122,7 @@ def _entry_routes(app: FastAPI, control: Control) -> None:
         peer: int | None = None,
         by_hand: ByHand = False,  # noqa: FBT002 - a query parameter
     ) -> StreamingResponse:
-        return _in_slices(await control.entries(subject, peer, by_hand=by_hand))
+        return in_slices(await control.entries(subject, peer, by_hand=by_hand))
 
     @app.get("/v1/rules")
     async def rules() -> list[shapes.RuleShape]:
@@ -145,43 +143,6 @@ def _entry_routes(app: FastAPI, control: Control) -> None:
     @app.patch("/v1/bpf/policy")
     async def change_entries(request: shapes.EntriesRequest) -> shapes.Revision:
         return await control.change_entries(request)
-
-
-def _bpf_routes(app: FastAPI, control: Control) -> None:
-    @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
-    async def ipcache(address: str | None = None) -> StreamingResponse:
-        return _in_slices(control.ipcache(address))
-
-    @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
-    async def connections() -> StreamingResponse:
-        return _in_slices(await control.connections())
-
-    @app.delete("/v1/bpf/ct")
-    async def flush_connections() -> shapes.Flushed:
-        return await control.flush_connections()
-
-    @app.get("/v1/bpf/maps")
-    async def maps() -> list[shapes.MapShape]:
-        return await control.maps()
-
-    @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
-    async def bpf_map(name: str) -> StreamingResponse:
-        found = await control.map(name)
-        return _in_slices(found["rows"], {"name": found["name"]}, "rows")
-
-
-def _in_slices(rows: Sequence[object], about: Mapping[str, object] | None = None, name: str = "") -> StreamingResponse:
-    """A long list, or a document with one under a name, encoded a piece at a time: nobody waits for all of it."""
-
-    async def pieces() -> AsyncIterator[str]:
-        opening = f"{json.dumps(about)[:-1]},{json.dumps(name)}:[" if about else "["
-        for start in range(0, len(rows), _SLICE):
-            yield opening + json.dumps(rows[start : start + _SLICE])[1:-1]
-            opening = ","
-            await asyncio.sleep(0)
-        yield ("]" if rows else f"{opening}]") + ("}" if about else "")
-
-    return StreamingResponse(pieces(), media_type="application/json")
 
 
 def _event_routes(app: FastAPI, control: Control) -> None:
@@ -205,7 +166,7 @@ def _event_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/digests", response_class=StreamingResponse)
     async def digests(allow: Terms = None, deny: Terms = None, seconds: Interval = 1.0) -> StreamingResponse:
         found = control.digests(FlowQuery.parse(allow or [], deny or []), seconds)
-        return StreamingResponse(_lines(found), media_type="application/x-ndjson")
+        return json_lines(found)
 
 
 def _metrics_route(app: FastAPI, control: Control) -> None:
@@ -226,8 +187,3 @@ def _flow_request(
 ) -> FlowRequest:
     asked: Asked = {"since": since, "until": until, "last": last, "first": first}
     return FlowRequest.read(FlowQuery.parse(allow or [], deny or []), asked, time_ns(), follow=follow)
-
-
-async def _lines(documents: AsyncIterator[shapes.DigestShape]) -> AsyncIterator[str]:
-    async for document in documents:
-        yield json.dumps(document, separators=(",", ":")) + "\n"

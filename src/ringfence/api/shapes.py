@@ -307,7 +307,9 @@ class IpcacheShape(TypedDict):
 
 
 class ConnectionShape(TypedDict):
-    """A tracked connection, as it was opened. `remaining_seconds` until it is forgotten without another packet."""
+    """A tracked connection, as it was opened. `remaining_seconds` until it is forgotten without another packet;
+    `tcp_flags` are all flags seen, as opened and of replies.
+    """
 
     protocol: int
     source: str
@@ -321,11 +323,13 @@ class ConnectionShape(TypedDict):
     revision: int
     state: list[str]
     idle_seconds: float
+    remaining_seconds: float
     age_seconds: float
     packets: int
     bytes: int
     reply_packets: int
     reply_bytes: int
+    tcp_flags: list[int]
     egress_rule: str
     ingress_rule: str
 
@@ -337,12 +341,17 @@ class Flushed(TypedDict):
 
 
 class MapShape(TypedDict):
-    """A BPF map. `entries` is None where counting them means nothing (a ring buffer)."""
+    """A BPF map. `entries`, and `pressure`, the share of its capacity that is in use, are None where counting them
+    means nothing (a ring buffer). `errors`: writes of the agent's that failed, since it started, and of a map that the
+    programs write what they could not; those of ct4 and ct6 are counted together.
+    """
 
     name: str
     type: str
     entries: int | None
     max_entries: int
+    pressure: float | None
+    errors: int
     key_bytes: int
     value_bytes: int
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "monitor": Lazy("ringfence.cli.monitor:monitor", "Verdicts, live, each with the rule that decided it."),
     "top": Lazy("ringfence.cli.top:top", "The dashboard: flows, rules and losses, live, with rules flipped by a key."),
     "web": Lazy("ringfence.cli.web:web", "The web page on a loopback port: service map, flows, rules."),
+    "sysdump": Lazy("ringfence.cli.sysdump:sysdump", "All state in one archive, for a bug report."),
     "lab": Lazy("ringfence.cli.lab:lab", "Manifests as network namespaces: up, probe, down."),
     "demo": Lazy("ringfence.cli.demo:demo", "A policy at work and flipped, in a lab of its own."),
 }

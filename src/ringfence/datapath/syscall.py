@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -59,6 +60,8 @@ class BpfMap:
         self._values = possible_cpus() if spec.type.per_cpu else 1
         self._check_layout()
         self._mapped: NDArray[Any] | None = None
+        #: How many writes failed, for whatever reason.
+        self.errors = 0
 
     def _check_layout(self) -> None:
         expected = tuple(d.itemsize if d is not None else 0 for d in (self.spec.key, self.spec.value))
@@ -109,7 +112,8 @@ class BpfMap:
     def update(self, key: Any, value: Any, flags: int = ANY) -> None:
         """Write one element. Raises FileExistsError with NOEXIST, FileNotFoundError with EXIST."""
         values = self._stored(np.array([value], self.value_dtype))
-        self._element(Command.MAP_UPDATE_ELEM, self._keys(key), batch.address(values), flags)
+        with self._counted():
+            self._element(Command.MAP_UPDATE_ELEM, self._keys(key), batch.address(values), flags)
 
     def delete(self, key: Any) -> bool:
         """Delete one element; says whether it was there."""
@@ -175,11 +179,13 @@ class BpfMap:
             raise ValueError(f"{len(keys)} keys for {len(values)} values")
         if len(keys):
             stored = self._stored(np.ascontiguousarray(values, self.value_dtype))
-            batch.write(self.fd, np.ascontiguousarray(keys, self.key_dtype), stored, flags)
+            with self._counted():
+                batch.write(self.fd, np.ascontiguousarray(keys, self.key_dtype), stored, flags)
 
     def delete_batch(self, keys: NDArray[Any]) -> int:
         """Delete many elements; returns how many there were."""
-        return batch.erase(self.fd, np.ascontiguousarray(keys, self.key_dtype))
+        with self._counted():
+            return batch.erase(self.fd, np.ascontiguousarray(keys, self.key_dtype))
 
     def mmap_array(self) -> NDArray[Any]:
         """The rows of a BPF_F_MMAPABLE array as they lie in the kernel: stores are seen by the next packet."""
@@ -193,6 +199,14 @@ class BpfMap:
     def pin(self, path: Path) -> None:
         """Keep the map in a bpffs beyond this process."""
         obj_pin(self.fd, path)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.errors += 1
+            raise
 
     def _keys(self, key: Any) -> NDArray[Any]:
         return np.array([key], self.key_dtype)

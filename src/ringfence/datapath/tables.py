@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ringfence.abi import POLICY_KEY
 from ringfence.datapath.addresses import Network, exact_keys, exact_network, is_whole, prefix_keys, prefix_network
-from ringfence.datapath.rows import RowAllocator
+from ringfence.datapath.rows import MapFullError, RowAllocator
 from ringfence.datapath.slots import SlotColumn
 from ringfence.datapath.syscall import NOEXIST, BpfMap
 from ringfence.engine.commands import Peer
@@ -56,6 +56,7 @@ class PolicyTable:
             for key in keys:
                 taken[key] = self._rows.take()
         except Exception:
+            self._map.errors += 1
             self._give(taken.values())
             raise
         rows = np.array(list(taken.values()), np.uint32)
@@ -119,7 +120,11 @@ class PeerTable:
 
     def take_row(self) -> int:
         """An empty row. Raises `MapFullError`."""
-        row = self._rows.take()
+        try:
+            row = self._rows.take()
+        except MapFullError:
+            self._trie.errors += 1
+            raise
         for column in self.columns:
             column.wipe(row)
         return row

@@ -55,7 +55,7 @@ class Ends:
         self._program = loaded.programs["tell_end"]
         self._jiffies = loaded.programs["read_jiffies"]
         self._maps = {4: loaded.maps["ct4"], 6: loaded.maps["ct6"]}
-        self._knobs = {name: knob.default for name, knob in KNOBS.items()} | dict(knobs)
+        self._knobs = all_knobs(knobs)
 
     def tell(self, limit: int = 20_000) -> int:
         """Have the ends told of connections that no packet will show, at most so many; how many were.
@@ -83,17 +83,7 @@ class Ends:
         """Whose time seems to have run out: only a choice of whom to ask about, the program decides."""
         now = prog_test_run(self._jiffies).retval
         idle = (now - entries["last_seen"].astype(np.int64)) % _TICKS
-        return np.asarray(idle > self._timeouts(protocols, entries["state"]))
-
-    def _timeouts(self, protocols: NDArray[Any], states: NDArray[Any]) -> NDArray[np.int64]:
-        """In jiffies."""
-        seconds = self._knobs
-        tcp = np.where(
-            states & (CtState.REPLIED | CtState.RECREATED), seconds["ct_timeout_tcp"], seconds["ct_timeout_tcp_syn"]
-        )
-        tcp = np.where(states & CtState.CLOSING, seconds["ct_timeout_tcp_closing"], tcp)
-        chosen = np.where(protocols == Protocol.TCP, tcp, seconds["ct_timeout_any"])
-        return np.asarray(chosen.astype(np.int64) * seconds["jiffies_per_second"])
+        return np.asarray(idle > timeouts(protocols, entries["state"], self._knobs))
 
 
 def _shown(entries: NDArray[Any]) -> NDArray[np.bool_]:
@@ -101,3 +91,18 @@ def _shown(entries: NDArray[Any]) -> NDArray[np.bool_]:
     forth, back = entries["tcp_flags"][:, 0], entries["tcp_flags"][:, 1]
     told = (entries["state"] & CtState.TOLD) | ((forth | back) & _RST) | (forth & back & _FIN)
     return np.asarray(told != 0)
+
+
+def all_knobs(given: Mapping[str, int]) -> dict[str, int]:
+    """The value of every knob, where some were given."""
+    return {name: knob.default for name, knob in KNOBS.items()} | dict(given)
+
+
+def timeouts(protocols: NDArray[Any], states: NDArray[Any], knobs: Mapping[str, int]) -> NDArray[np.int64]:
+    """How long connections are remembered without a packet, in jiffies. The programs' `ct_timeout` decides; this is
+    for choosing whom to ask about, and for people.
+    """
+    tcp = np.where(states & (CtState.REPLIED | CtState.RECREATED), knobs["ct_timeout_tcp"], knobs["ct_timeout_tcp_syn"])
+    tcp = np.where(states & CtState.CLOSING, knobs["ct_timeout_tcp_closing"], tcp)
+    chosen = np.where(protocols == Protocol.TCP, tcp, knobs["ct_timeout_any"])
+    return np.asarray(chosen.astype(np.int64) * knobs["jiffies_per_second"])

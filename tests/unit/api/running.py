@@ -89,6 +89,7 @@ class Running:
         if not self._thread.is_alive():
             return
         self._loop.call_soon_threadsafe(self.hub.close)
+        self._loop.call_soon_threadsafe(self.changes.log.close)
         for server in self._servers:
             self._loop.call_soon_threadsafe(server.stop)
         self._thread.join()

@@ -16,12 +16,11 @@ from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
 from tests.unit.api.serving import serving
+from tests.unit.cli.inspected import BACKEND, FRONTEND, InspectionAnswers
 from tests.unit.cli.observed import OBSERVED
 
 Run = Callable[..., Result]
 
-BACKEND = ["k8s:app=backend", "k8s:io.kubernetes.pod.namespace=default"]
-FRONTEND = ["k8s:app=frontend", "k8s:io.kubernetes.pod.namespace=default"]
 RULE: shapes.DecidingRule = {
     "policy": "CiliumNetworkPolicy/default/backend-access",
     "text": "allowed by backend-access, access.yaml:10",
@@ -34,6 +33,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, Any]] = []
+        self.inspection = InspectionAnswers(self.changes)
 
     async def status(self) -> shapes.Status:
         return {
@@ -238,48 +238,6 @@ class Answers:
         return [
             {"prefix": "10.0.0.1/32", "identity": 67890, "labels": BACKEND, "prefix_class": 0, "endpoint": "backend"}
         ]
-
-    async def connections(self) -> list[shapes.ConnectionShape]:
-        return [
-            {
-                "protocol": 6,
-                "source": "fd00::2",
-                "source_port": 40000,
-                "destination": "fd00::1",
-                "destination_port": 8080,
-                "source_identity": 12345,
-                "source_labels": FRONTEND,
-                "destination_identity": 67890,
-                "destination_labels": BACKEND,
-                "revision": 7,
-                "state": ["replied"],
-                "idle_seconds": 1.4,
-                "age_seconds": 9.0,
-                "packets": 3,
-                "bytes": 200,
-                "reply_packets": 2,
-                "reply_bytes": 100,
-                "egress_rule": "",
-                "ingress_rule": "",
-            }
-        ]
-
-    async def flush_connections(self) -> shapes.Flushed:
-        return {"flushed": 1}
-
-    async def maps(self) -> list[shapes.MapShape]:
-        return [
-            {"name": "policy", "type": "hash", "entries": 2, "max_entries": 10, "key_bytes": 16, "value_bytes": 4},
-            {"name": "events", "type": "ringbuf", "entries": None, "max_entries": 9, "key_bytes": 0, "value_bytes": 0},
-        ]
-
-    async def map(self, name: str) -> shapes.MapDump:
-        if name != "policy":
-            raise NotFound(f"there is no map {name}")
-        return {
-            "name": name,
-            "rows": [{"key": {"subject": 67890, "subject_labels": BACKEND, "port": 8080}, "value": 3}],
-        }
 
     async def rules(self) -> list[shapes.RuleShape]:
         return [
