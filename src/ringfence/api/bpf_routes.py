@@ -37,39 +37,35 @@ def bpf_routes(app: FastAPI, control: Control) -> None:
 
 
 def _table_routes(app: FastAPI, control: Control) -> None:
-    inspection = control.inspection
-
     @app.get("/v1/bpf/ipcache", response_model=list[shapes.IpcacheShape])
     async def ipcache(address: str | None = None) -> StreamingResponse:
         return in_slices(control.ipcache(address))
 
     @app.get("/v1/bpf/ct", response_model=list[shapes.ConnectionShape])
     async def connections(wanted: _Wanted) -> StreamingResponse:
-        return in_slices(await inspection.connections(wanted))
+        return in_slices(await control.inspection.connections(wanted))
 
     @app.delete("/v1/bpf/ct")
     async def flush_connections(wanted: _Wanted) -> shapes.Flushed:
-        return await inspection.flush_connections(wanted)
+        return await control.inspection.flush_connections(wanted)
 
     @app.get("/v1/bpf/metrics")
     async def metrics() -> list[MetricShape]:
-        return await inspection.metrics()
+        return await control.inspection.metrics()
 
     @app.get("/v1/bpf/endpoints")
     async def endpoints() -> list[LocalAddress]:
-        return await inspection.endpoints()
+        return await control.inspection.endpoints()
 
 
 def _map_routes(app: FastAPI, control: Control) -> None:
-    inspection = control.inspection
-
     @app.get("/v1/bpf/maps")
     async def maps() -> list[shapes.MapShape]:
-        return await inspection.maps()
+        return await control.inspection.maps()
 
     @app.get("/v1/bpf/maps/{name}", response_model=shapes.MapDump)
     async def bpf_map(name: str) -> StreamingResponse:
-        found = await inspection.map(name)
+        found = await control.inspection.map(name)
         return in_slices(found["rows"], {"name": found["name"]}, "rows")
 
     @app.get("/v1/bpf/maps/{name}/changes", response_class=StreamingResponse)
@@ -77,12 +73,12 @@ def _map_routes(app: FastAPI, control: Control) -> None:
         name: str,
         follow: bool = False,  # noqa: FBT001, FBT002 - a query parameter
     ) -> StreamingResponse:
-        return json_lines(inspection.map_changes(name, follow=follow))
+        return json_lines(control.inspection.map_changes(name, follow=follow))
 
     @app.put("/v1/bpf/maps/{name}")
     async def write_element(name: str, element: Element) -> ElementChanged:
-        return await inspection.write_element(name, element)
+        return await control.inspection.write_element(name, element)
 
     @app.delete("/v1/bpf/maps/{name}")
     async def delete_element(name: str, element: Element) -> ElementChanged:
-        return await inspection.delete_element(name, element)
+        return await control.inspection.delete_element(name, element)
