@@ -139,9 +139,12 @@ class Top(App[None]):
         self.post_message(Arrived(news))
 
     @on(Arrived)
-    def take(self, arrived: Arrived) -> None:
+    def take_arrived(self, arrived: Arrived) -> None:
+        """Take what a thread has told."""
+        self.take(arrived.news)
+
+    def take(self, news: News) -> None:
         """Take news in and show them. What comes while another is drawn is drawn together with the next."""
-        news = arrived.news
         self.picture.take(news)
         self.draw()
         if self._leaving and isinstance(news, Made | Failed):
@@ -185,6 +188,7 @@ class Top(App[None]):
     def action_pause(self) -> None:
         """Keep the flows as they are on the screen, or go on."""
         self._paused = not self._paused
+        self._flows.freeze(self.picture)
         self.draw()
 
     def action_turn(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
@@ -13,7 +15,7 @@ from ringfence.tui.flip import Companion
 from ringfence.tui.flowlist import ORDERS, FlowKey, FlowRow, Order, key_of, opened
 from ringfence.tui.panels import Panel
 from ringfence.tui.picture import Picture, Wanted
-from ringfence.tui.rows import Cell, Lines, Row, Rows, row
+from ringfence.tui.rows import Cell, Lines, Row, Rows
 from ringfence.tui.series import Series
 from ringfence.tui.wording import count, end_name, rate, rule_brief, rule_text
 
@@ -74,22 +76,28 @@ class FlowsPanel(Panel):
 
     def draw(self, picture: Picture) -> None:
         """Show rates, what is shown of how much, and the list."""
+        self._draw(picture, picture.flows.rows(self._order))
+
+    def freeze(self, picture: Picture) -> None:
+        """Show it as it is now, whatever becomes of the flows."""
+        self._draw(picture, [replace(each) for each in picture.flows.rows(self._order)])
+
+    def _draw(self, picture: Picture, rows: Sequence[FlowRow]) -> None:
         width = self.size.width
         series = (("allowed/s", picture.allowed, "allow"), ("denied/s", picture.denied, "deny"))
         lines = [_spark(name, each, mark, width) for name, each, mark in (*series, ("lost/s", picture.lost, "warn"))]
         self._rates.draw_lines(lines)
         if self._companion:
             self._aside.draw_lines([Line(text) for text in self._companion.lines()])
-        shown = self._draw_verdicts(picture) if self._single else self._draw_flows(picture)
+        shown = self._draw_verdicts(picture) if self._single else self._draw_flows(picture, rows)
         self._told.draw_lines([_told(picture, shown, width)])
 
-    def _draw_flows(self, picture: Picture) -> str:
-        rows = picture.flows.rows(self._order)
+    def _draw_flows(self, picture: Picture, rows: Sequence[FlowRow]) -> str:
         found = next((each.key for each in rows if self._wanted and self._wanted(each.flow)), None)
         if found is not None:
             self._flows.cursor, self._wanted = found, None
         self._keys = {each.key: each.key for each in rows}
-        self._flows.draw_rows([_flow_row(each) for each in rows])
+        self._flows.draw_rows([Row(each.key, partial(_flow_cells, each)) for each in rows])
         more = f", {count(picture.flows.left_out)} more not told" if picture.flows.left_out else ""
         flows = "1 flow" if len(rows) == 1 else f"{count(len(rows))} flows"
         return f"{flows}{more}; {_rate_told(picture)} verdicts/s; {self._order} first"
@@ -97,8 +105,9 @@ class FlowsPanel(Panel):
     def _draw_verdicts(self, picture: Picture) -> str:
         sample = [opened(flow) for flow in reversed(picture.sample())]
         keys = [(flow["time"], key_of(flow)) for flow in sample]
+        cells = [partial(_verdict_cells, flow) for flow in sample]
         self._keys = {key: key[1] for key in keys}
-        self._verdicts.draw_rows([_verdict_row(key, flow) for key, flow in zip(keys, sample, strict=True)])
+        self._verdicts.draw_rows([Row(*each) for each in zip(keys, cells, strict=True)])
         return f"showing {len(sample)} of {_rate_told(picture)} verdicts/s, newest first"
 
 
@@ -132,11 +141,11 @@ def _ends(flow: FlowShape) -> tuple[str, str, Cell]:
     return end_name(flow["source"]), end_name(flow["destination"]), port
 
 
-def _flow_row(shown: FlowRow) -> Row:
+def _flow_cells(shown: FlowRow) -> list[Cell | str]:
     flow = shown.flow
-    return row(shown.key, _verdict_cell(flow), rate(shown.rate), *_ends(flow), _rule_cell(flow))
+    return [_verdict_cell(flow), rate(shown.rate), *_ends(flow), _rule_cell(flow)]
 
 
-def _verdict_row(key: Hashable, flow: FlowShape) -> Row:
+def _verdict_cells(flow: FlowShape) -> list[Cell | str]:
     time = flow["time"].partition("T")[2][:8]
-    return row(key, time, _verdict_cell(flow), *_ends(flow), _rule_cell(flow))
+    return [time, _verdict_cell(flow), *_ends(flow), _rule_cell(flow)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from ringfence.tui.byhand import HandKey
 from ringfence.tui.chain import Line
 from ringfence.tui.columns import Column
 from ringfence.tui.picture import Picture, rule_key
-from ringfence.tui.rows import Cell, Lines, Row, Rows, row
+from ringfence.tui.rows import Cell, Lines, Row, Rows
 from ringfence.tui.wording import count, entry_text, label_names, place, rate, size
 
 if TYPE_CHECKING:
@@ -89,16 +90,9 @@ class EndpointsPanel(ListPanel):
 
     def draw(self, picture: Picture) -> None:
         """List them, and tell labels and policies of one."""
-        self._rows.draw_rows([self._row(picture, each) for each in picture.endpoints])
+        self._rows.draw_rows([Row(each["name"], partial(_endpoint_cells, picture, each)) for each in picture.endpoints])
         chosen = [each for each in picture.endpoints if each["name"] == self._rows.cursor]
         self._about.draw_lines([line for each in chosen for line in self._lines(picture, each)])
-
-    def _row(self, picture: Picture, shown: EndpointShape) -> Row:
-        subject = picture.subjects.get(shown["identity"])
-        policies = str(len(_policies(picture, shown)))
-        counted = (count(subject["allowed"]), count(subject["denied"])) if subject else ("-", "-")
-        ready = Cell((shown["delivery"],)) if shown["state"] == "ready" else Cell((shown["state"],), "warn")
-        return row(shown["name"], shown["name"], str(shown["identity"]), _enforced(shown), ready, *counted, policies)
 
     def _lines(self, picture: Picture, shown: EndpointShape) -> Iterator[Line]:
         width = self.size.width
@@ -111,6 +105,14 @@ class EndpointsPanel(ListPanel):
         names = ", ".join(_policies(picture, shown)) or "none: all is allowed by default"
         for number, part in enumerate(wrap(names, max(20, width - 10), max_lines=2, placeholder=" ...")):
             yield Line(f"{'' if number else 'policies':<10}{part}")
+
+
+def _endpoint_cells(picture: Picture, shown: EndpointShape) -> list[Cell | str]:
+    subject = picture.subjects.get(shown["identity"])
+    counted = (count(subject["allowed"]), count(subject["denied"])) if subject else ("-", "-")
+    ready = Cell((shown["delivery"],)) if shown["state"] == "ready" else Cell((shown["state"],), "warn")
+    policies = str(len(_policies(picture, shown)))
+    return [shown["name"], str(shown["identity"]), _enforced(shown), ready, *counted, policies]
 
 
 def _policies(picture: Picture, shown: EndpointShape) -> list[str]:
@@ -132,24 +134,23 @@ class RulesPanel(ListPanel):
     def draw(self, picture: Picture) -> None:
         """List them, and tell one in full."""
         rules = sorted(picture.rules, key=lambda rule: (-picture.hits.of(rule_key(rule)), -rule["packets"]))
-        self._rows.draw_rows([self._row(picture, each) for each in rules])
+        self._rows.draw_rows([Row(rule_key(each), partial(_rule_cells, picture, each)) for each in rules])
         chosen = [each for each in rules if rule_key(each) == self._rows.cursor]
         self._about.draw_lines([line for each in chosen for line in self._lines(each)])
-
-    def _row(self, picture: Picture, shown: RuleShape) -> Row:
-        key = rule_key(shown)
-        verdict = Cell((shown["verdict"].upper(),), shown["verdict"] if shown["packets"] else "dim")
-        hits = rate(picture.hits.of(key)), count(shown["packets"])
-        by_hand = shown["policy"] == BY_HAND
-        name = "by hand" if by_hand else shown["policy"].rpartition("/")[2] or "default"
-        where = "" if by_hand else place(shown["origin"])
-        return row(key, *hits, verdict, shown["direction"], name, where)
 
     def _lines(self, shown: RuleShape) -> Iterator[Line]:
         width = self.size.width
         yield Line(f"{shown['direction']}, tier {shown['tier']}: {shown['text']}"[:width])
         told = f"{count(shown['entries'])} entries, {count(shown['packets'])} packets, {size(shown['bytes'])}"
         yield Line(f"{shown['policy'] or 'built in'}; {told}"[:width])
+
+
+def _rule_cells(picture: Picture, shown: RuleShape) -> list[Cell | str]:
+    hits = rate(picture.hits.of(rule_key(shown))), count(shown["packets"])
+    verdict = Cell((shown["verdict"].upper(),), shown["verdict"] if shown["packets"] else "dim")
+    by_hand = shown["policy"] == BY_HAND
+    name = "by hand" if by_hand else shown["policy"].rpartition("/")[2] or "default"
+    return [*hits, verdict, shown["direction"], name, "" if by_hand else place(shown["origin"])]
 
 
 class LossesPanel(Panel):
@@ -230,7 +231,8 @@ class ByHandPanel(ListPanel):
     def draw(self, picture: Picture) -> None:
         """List it, and tell one in full."""
         here = {HandKey.of(entry) for entry in picture.set_here}
-        self._rows.draw_rows([_hand_row(each, here=HandKey.of(each) in here) for each in picture.by_hand])
+        keyed = [(HandKey.of(each), each) for each in picture.by_hand]
+        self._rows.draw_rows([Row(key, partial(_hand_cells, each, here=key in here)) for key, each in keyed])
         chosen = [each for each in picture.by_hand if HandKey.of(each) == self._rows.cursor]
         self._about.draw_lines([line for each in chosen for line in self._lines(each)])
 
@@ -239,10 +241,10 @@ class ByHandPanel(ListPanel):
         yield Line(f"tier {shown['tier']}, {count(shown['packets'])} packets, {size(shown['bytes'])}")
 
 
-def _hand_row(shown: EntryShape, *, here: bool) -> Row:
+def _hand_cells(shown: EntryShape, *, here: bool) -> list[Cell | str]:
     subject = label_names(shown["subject_labels"]) or str(shown["subject"])
     peer = "anyone" if shown["peer_kind"] == "any" else label_names(shown["peer_labels"]) or str(shown["peer"])
     action = Cell((shown["action"],), shown["action"])
     counted = count(shown["packets"])
     when = "here" if here else "before"
-    return row(HandKey.of(shown), when, action, shown["direction"], subject, peer, shown["traffic"], counted)
+    return [when, action, shown["direction"], subject, peer, shown["traffic"], counted]

@@ -5,7 +5,7 @@ Only what is on the screen is drawn, so that a list of a thousand rows costs wha
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -44,15 +44,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing in a list."""
+    """One thing in a list. Its cells are made when it is on the screen; a text stands for one without a mark."""
 
     key: Hashable
-    cells: tuple[Cell, ...]
-
-
-def row(key: Hashable, *cells: Cell | str) -> Row:
-    """A row of cells; a text stands for one without a mark."""
-    return Row(key, tuple(Cell((each,)) if isinstance(each, str) else each for each in cells))
+    cells: Callable[[], Sequence[Cell | str]]
 
 
 class Rows(Widget, can_focus=True):
@@ -158,8 +153,9 @@ class Rows(Widget, can_focus=True):
     def _segments(self, shown: Row, width: int, *, here: bool) -> list[Segment]:
         base = _HERE if here else Style()
         found = [Segment(f"{_CURSOR if here else _NO_CURSOR} ", base)]
-        for column, room, each in zip(self._columns, widths(self._columns, width), shown.cells, strict=True):
-            found.append(Segment(cell(column, room, *each.texts), base + MARKS[each.mark]))
+        for column, room, each in zip(self._columns, widths(self._columns, width), shown.cells(), strict=True):
+            said = Cell((each,)) if isinstance(each, str) else each
+            found.append(Segment(cell(column, room, *said.texts), base + MARKS[said.mark]))
             found.append(Segment(" " * GAP, base))
         return found
 
