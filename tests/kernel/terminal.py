@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from time import monotonic, sleep
 
 PATIENCE_SECONDS = 40.0
 LOOK_AGAIN_SECONDS = 0.1
+_NUMBERS = count()
 ENDED = "the command has ended with"
 
 
@@ -60,6 +62,8 @@ class Terminal:
 @contextmanager
 def terminal(name: str, arguments: Sequence[str], columns: int = 80, lines: int = 24) -> Iterator[Terminal]:
     """Run `ringfence` with arguments in a terminal of its own; the terminal ends with the block."""
+    # A server that was told to end may still be there when the next begins.
+    name = f"{name}-{next(_NUMBERS)}"
     command = shlex.join([sys.executable, "-m", "ringfence.cli", *arguments])
     # What comes after it keeps the screen for whoever reads how it ended.
     shell = f"{command}; echo {ENDED} $?; exec cat"
