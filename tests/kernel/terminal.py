@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from time import monotonic, sleep
 
 PATIENCE_SECONDS = 40.0
@@ -49,6 +51,12 @@ class Terminal:
             assert monotonic() < end, f"no {pattern!r} after {PATIENCE_SECONDS:.0f} s:\n{self.screen}"
             sleep(LOOK_AGAIN_SECONDS)
         return found
+
+    def terminate(self) -> None:
+        """Ask the command to end, by SIGTERM."""
+        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
+        (command,) = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        os.kill(int(command), signal.SIGTERM)
 
     def ends(self) -> int:
         """Wait until the command has ended; its exit code."""

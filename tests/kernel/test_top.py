@@ -124,3 +124,12 @@ def test_the_demo_opens_the_dashboard_on_its_flow() -> None:
         shown.press("q")
         assert 0 == shown.ends()
         shown.shows(r"^from the call to the first packet judged by it: \d+\.\d+ ms")
+
+
+def test_terminated_the_demo_puts_the_terminal_back_and_removes_everything() -> None:
+    """SIGTERM while the dashboard is open ends the demo in order: the totals are printed and nothing is left."""
+    with terminal(SERVER, ["--instance", INSTANCE, "demo"]) as shown:
+        shown.shows(rf"^> DENY .*{FRONTEND} +{BACKEND} +8080/TCP")
+        shown.terminate()
+        assert 0 == shown.ends()
+        shown.shows(r"^events: \d+ seen, 0 lost")

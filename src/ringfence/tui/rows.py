@@ -197,5 +197,11 @@ class Lines(Widget):
 
 
 def _strip(segments: list[Segment], width: int) -> Strip:
+    """A line of the screen. Whatever was written in a policy or a label, none of it is an order to the terminal."""
+    segments = [Segment(_harmless(text), style) for text, style, _ in segments]
     # What fills the line has a style too: the filters that take colours away know no line without one.
     return Strip(segments).adjust_cell_length(width, Style())
+
+
+def _harmless(text: str) -> str:
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)

@@ -9,7 +9,7 @@ import pytest
 from ringfence.errors import RingfenceError
 from tests.unit.api.serving import serving
 from tests.unit.tui.driving import SIZE, Driver, drive, opened
-from tests.unit.tui.shop import Shop, busy, digest, edge, flow, hand_entry
+from tests.unit.tui.shop import Shop, busy, digest, edge, flow, hand_entry, party
 
 SCREENS = Path(__file__).with_name("screens")
 #: Set to write the screens anew instead of comparing with them.
@@ -303,6 +303,19 @@ def test_without_colours_everything_is_still_told(tmp_path: Path, monkeypatch: p
         assert {None} == driver.colours
 
     drive(tmp_path, act)
+
+
+def test_what_is_written_in_a_policy_orders_the_terminal_nothing(tmp_path: Path) -> None:
+    """Control characters in a label or a name are blanks on the screen."""
+    shop = Shop()
+    source = {**party("guest"), "endpoint": "shop/\x1b[2Jgu\test"}
+    shop.script = [digest(edge(flow("guest", "80/TCP", source=source), 1))]
+
+    async def act(driver: Driver) -> None:
+        assert "shop/ [2Jgu est" in driver.screen
+        assert "\x1b" not in driver.screen
+
+    drive(tmp_path, act, shop)
 
 
 def test_verdicts_have_colours(tmp_path: Path) -> None:
