@@ -164,12 +164,8 @@ class Changes:
             if isinstance(command, WriteEndpoint):
                 name = self._engine.endpoints.name_of(command.row)
                 endpoint = self._engine.endpoints.get(name) if name else None
-                workload = endpoint.workload if endpoint and endpoint.row == command.row else None
-                old: WriteEndpoint | ClearEndpoint = ClearEndpoint(command.row)
-                if workload and workload.ifindex:
-                    macs = workload.mac, workload.host_mac
-                    old = WriteEndpoint(command.row, command.id, workload.ifindex, *macs)
-                self._kernel.write(old)
+                there = endpoint and endpoint.row == command.row and endpoint.workload.ifindex
+                self._kernel.write(endpoint.command if endpoint and there else ClearEndpoint(command.row))
 
     def _note_delivery(self, row: int, found: Attachment) -> None:
         self.log.note(

@@ -141,7 +141,8 @@ class _Comparison:
             delivery = self._wanted.deliveries.get(row, Delivery(read.delivery) if read and _valid(read) else None)
             workload = endpoint.workload
             number = delivery if delivery is not None else Delivery.STACK
-            meant = RowRead(workload.ifindex, row, int(number), workload.mac, workload.host_mac)
+            settings = int(number), int(workload.aggregation)
+            meant = RowRead(workload.ifindex, row, *settings, workload.mac, workload.host_mac)
             if read is None:
                 yield drift("endpoints", "lost", name, place_text(meant), None)
             elif read != meant:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ringfence.abi import COUNTER, MAPS, Delivery, Direction, PeerKind, Tier
-from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
+from ringfence.abi import COUNTER, MAPS, Aggregation, Delivery, Direction, PeerKind, Tier
+from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.readback import Readback
@@ -56,8 +56,9 @@ def _no_map(name: str) -> NotFound:
 class DryKernel:
     """Holds what the kernel would hold."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, events: EventSettings = EventSettings()) -> None:  # noqa: B008 - immutable
         self._say = say
+        self.event_settings = events
         self._entries: dict[PolicyKey, int] = {}
         self._peers: dict[Network, Peer] = {}
         self.revision = 0
@@ -82,6 +83,10 @@ class DryKernel:
             self._peers.pop(network, None)
         for line in commit_lines(command, self.revision):
             self._say(line)
+
+    def set_events(self, settings: EventSettings) -> None:
+        self.event_settings = settings
+        self._say(f"events: aggregation {settings.aggregation.name.lower()}, denial limit {settings.denial_limit}")
 
     def carries(self, ifindex: int) -> bool:  # noqa: ARG002 - nothing is hooked in a dry run
         return False
@@ -194,4 +199,5 @@ def _endpoint_line(command: WriteEndpoint | ClearEndpoint) -> str:
     if isinstance(command, ClearEndpoint):
         return f"endpoint {command.row}: gone"
     macs = f"{command.mac.hex(':')}, host side {command.host_mac.hex(':')}"
-    return f"endpoint {command.row}: interface {command.ifindex}, {macs}"
+    own = "" if command.aggregation is Aggregation.HOST else f", aggregation {command.aggregation.name.lower()}"
+    return f"endpoint {command.row}: interface {command.ifindex}, {macs}{own}"

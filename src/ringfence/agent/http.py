@@ -64,12 +64,12 @@ class _Bounded(HttpToolsProtocol):
             transport.abort()
 
 
-class WebServer:
-    """The page, read-only, on a socket that listens already."""
+class PortServer:
+    """An application on a TCP socket that listens already."""
 
-    def __init__(self, listening: socket.socket, control: Control) -> None:
+    def __init__(self, listening: socket.socket, app: ASGIApp) -> None:
         self._socket = listening
-        self._server = _server(public_app(control), _Bounded)
+        self._server = _server(app, _Bounded)
 
     async def serve(self) -> None:
         """Answer requests until `stop`."""
@@ -80,9 +80,17 @@ class WebServer:
         self._server.should_exit = True
 
 
+class WebServer(PortServer):
+    """The page, read-only."""
+
+    def __init__(self, listening: socket.socket, control: Control) -> None:
+        super().__init__(listening, public_app(control))
+
+
 def _server(app: ASGIApp, protocol: type[asyncio.Protocol] | Literal["httptools"]) -> _Server:
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         http=protocol,
         proxy_headers=False,
         ws="none",

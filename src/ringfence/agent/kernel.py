@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict
 
 import numpy.typing as npt
 
-from ringfence.abi import Delivery
+from ringfence.abi import Aggregation, Delivery
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.readback import Readback
@@ -47,6 +47,15 @@ class Count(NamedTuple):
 
     entries: int
     needed: int
+
+
+class EventSettings(NamedTuple):
+    """Which packets are events where an endpoint has no setting of its own, and how many denials of one flow each CPU
+    tells a second, 0 for all.
+    """
+
+    aggregation: Aggregation = Aggregation.CONNECTIONS
+    denial_limit: int = 10
 
 
 class EventCounts(TypedDict):
@@ -109,6 +118,13 @@ class Kernel(Protocol):
 
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
+
+    @property
+    def event_settings(self) -> EventSettings:
+        """What is told of packets."""
+
+    def set_events(self, settings: EventSettings) -> None:
+        """Have other things told, from the next packet on."""
 
     def carries(self, ifindex: int) -> bool:
         """Whether an interface runs a program of ours, of this object or of one that it replaces."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ringfence.abi import Delivery, MetricsLayout, Reason
+from ringfence.abi import Aggregation, Delivery, MetricsLayout, Reason
 from ringfence.agent.contents import Contents
-from ringfence.agent.kernel import Count, Entry, EventCounts, Hits, Hook
+from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
 from ringfence.agent.tracking import CONNTRACK, Tracking
 from ringfence.datapath import attach, clsact
 from ringfence.datapath.bpf import program_info
@@ -24,6 +24,7 @@ from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, Writ
 from ringfence.engine.events import Address
 from ringfence.policy.mapstate import PolicyKey
 
+_EVENT_WORDS = ("event_aggregation", "denials_per_second")
 _READ_FOR_A_CALL = 7  # rows that are read in one call among many, in the time that one takes alone
 
 
@@ -49,6 +50,7 @@ class LiveKernel:
         self._maps = loaded.maps
         self._committer = Committer(loaded.maps)
         self._endpoints = EndpointTable(loaded.maps)
+        self._event_words = loaded.maps[".data.events"].mmap_array()
         self._ring = EventRings(loaded.rings)
         self._held_back = HeldBack(loaded)
         self._ends = Ends(loaded, knobs or {})
@@ -77,6 +79,15 @@ class LiveKernel:
             # A restart writes what stands there already: packets go on the way they went.
             known = Delivery(int(row["delivery"])) if row["ifindex"] == command.ifindex else Delivery.STACK
             self._endpoints.write(command, known)
+
+    @property
+    def event_settings(self) -> EventSettings:
+        aggregation, limit = (int(self._event_words[name][0]) for name in _EVENT_WORDS)
+        return EventSettings(Aggregation(aggregation), limit)
+
+    def set_events(self, settings: EventSettings) -> None:
+        for name, value in zip(_EVENT_WORDS, settings, strict=True):
+            self._event_words[name][0] = value
 
     def carries(self, ifindex: int) -> bool:
         return any(found.program_id in self._ours for found in attach.query(ifindex))

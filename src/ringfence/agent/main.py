@@ -73,7 +73,7 @@ def run(settings: AgentSettings) -> None:
         except PermissionError as error:
             raise Unavailable(f"cannot write to {error.filename}: run as root") from error
         taken = None if settings.dry_run else take(settings)
-        kernel: Kernel = taken.kernel if taken else DryKernel(_print)
+        kernel: Kernel = taken.kernel if taken else DryKernel(_print, settings.events)
         on_exit.callback(kernel.close)
         journal = Journal(state / JOURNAL)
         on_exit.callback(journal.close)

@@ -11,7 +11,7 @@ from socket import gethostname
 from time import monotonic
 from typing import Any, cast
 
-from ringfence.abi import DIGEST
+from ringfence.abi import DIGEST, Aggregation
 from ringfence.agent import views
 from ringfence.agent.changes import Changes
 from ringfence.agent.hub import Form, Hub
@@ -33,6 +33,7 @@ from ringfence.engine.commands import Attach
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import (
     EndpointAdded,
+    EndpointConfigured,
     EndpointRemoved,
     EntryDeleted,
     EntrySet,
@@ -103,6 +104,8 @@ class Service:
             "uptime_seconds": round(monotonic() - self._started, 3),
             "events": self._event_counts(),
             "recording": recording,
+            "config": self.config(),
+            "aggregations": {each["name"]: each["aggregation"] for each in known if each["aggregation"] != "host"},
             "counters": views.counters(metrics),
             "attach": attached,
             "drops": views.drops(metrics),
@@ -134,7 +137,8 @@ class Service:
 
     def endpoint(self, name: str) -> shapes.EndpointShape:
         found = self._engine.endpoints[name]
-        return views.endpoint(self._engine, found, self._.wiring.attachments.get(found.row))
+        attachment, host = self._.wiring.attachments.get(found.row), self._.kernel.event_settings.aggregation
+        return views.endpoint(self._engine, found, attachment, host)
 
     async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
         labels = self._labels(request)
@@ -151,6 +155,7 @@ class Service:
             netns=request["netns"],
             interface=interface,
             cookie=found.cookie,
+            aggregation=_aggregation(request, known.workload.aggregation if known else Aggregation.HOST),
         )
         made = await self._.changes.make(EndpointAdded(workload))
         try:
@@ -166,6 +171,18 @@ class Service:
                     await self._.changes.make(EndpointRemoved(name))
             raise
         return self.endpoint(name)
+
+    async def configure_endpoint(self, name: str, request: shapes.EndpointConfig) -> shapes.EndpointShape:
+        known = self._engine.endpoints[name].workload.aggregation
+        await self._.changes.make(EndpointConfigured(name, _aggregation(request, known)))
+        return self.endpoint(name)
+
+    def config(self) -> shapes.HostConfig:
+        return views.host_config(self._.kernel.event_settings)
+
+    def configure(self, request: shapes.HostConfigRequest) -> shapes.HostConfig:
+        self._.kernel.set_events(views.event_settings_of(request, self._.kernel.event_settings))
+        return self.config()
 
     def _labels(self, request: shapes.EndpointRequest) -> Labels:
         """All labels of a workload; one of which nothing is known is `reserved:init`, in no namespace."""
@@ -309,6 +326,12 @@ def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment
         "delivery": endpoint["delivery"],
         "delivery_reason": endpoint["delivery_reason"],
     }
+
+
+def _aggregation(request: shapes.EndpointRequest | shapes.EndpointConfig, known: Aggregation) -> Aggregation:
+    """What is asked for, or as it is."""
+    asked = request.get("aggregation")
+    return Aggregation[asked.upper()] if asked else known
 
 
 def _missing(attached: list[shapes.Attachment]) -> list[str]:

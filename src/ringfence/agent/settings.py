@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ringfence.abi import Aggregation
+from ringfence.agent.kernel import EventSettings
 from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
 from ringfence.flow.recent import DEFAULT_EVENTS
@@ -83,6 +85,11 @@ class AgentSettings:
     def flows_path(self) -> Path:
         """Where the history of flows is."""
         return self.flows_dir or kept_flows(self.instance)
+
+    @property
+    def events(self) -> EventSettings:
+        """What the programs tell of packets, to begin with."""
+        return EventSettings(Aggregation[self.aggregation.upper()], self.denial_limit)
 
     @property
     def sizes(self) -> dict[str, int]:

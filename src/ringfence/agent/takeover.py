@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ringfence.abi import MAPS, Aggregation
+from ringfence.abi import MAPS
 from ringfence.agent.live import LiveKernel
 from ringfence.agent.settings import AgentSettings
 from ringfence.datapath.attach import Mechanism
@@ -84,21 +84,17 @@ def take(settings: AgentSettings) -> Taken:
     knobs = {"jiffies_per_second": jiffies_per_second(), **settings.knobs}
     if is_pinned(directory):
         opened, whole = open_pinned(directory), _whole(olds)
-        _set_events(opened, settings)
-        return Taken(LiveKernel(opened, directory, mechanism, _programs(whole), knobs), directory, whole)
+        kernel = LiveKernel(opened, directory, mechanism, _programs(whole), knobs)
+        kernel.set_events(settings.events)
+        return Taken(kernel, directory, whole)
     unpin(directory)  # what a run left that was killed while pinning
     loaded = load(knobs, settings.sizes, content)
     whole = _whole(olds)
     _continue_revisions(loaded, whole)
-    _set_events(loaded, settings)
+    kernel = LiveKernel(loaded, directory, mechanism, _programs(whole), knobs)
+    kernel.set_events(settings.events)
     loaded.pin(directory)
-    return Taken(LiveKernel(loaded, directory, mechanism, _programs(whole), knobs), directory, whole)
-
-
-def _set_events(loaded: LoadedObject, settings: AgentSettings) -> None:
-    words = loaded.maps[".data.events"].mmap_array()
-    words["event_aggregation"][0] = Aggregation[settings.aggregation.upper()]
-    words["denials_per_second"][0] = settings.denial_limit
+    return Taken(kernel, directory, whole)
 
 
 def _name(content: bytes, settings: AgentSettings) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
-from ringfence.abi import Direction, PeerKind, Reason, Tier, Verdict
+from ringfence.abi import Aggregation, Direction, PeerKind, Reason, Tier, Verdict
 from ringfence.agent.dry import traffic_text
-from ringfence.agent.kernel import Attachment, Entry
+from ringfence.agent.kernel import Attachment, Entry, EventSettings
 from ringfence.api import shapes
 from ringfence.api.inspected import MetricShape
 from ringfence.engine.commands import Network, Peer
@@ -19,12 +20,13 @@ from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.verdict import RuleText
 
+MOST_DENIALS = 1_000_000
 ENDPOINT_STATES = ("attaching", "ready", "disconnected")
 _FULL, _PROTOCOL = 24, 8
 
 
-def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> shapes.EndpointShape:
-    """An endpoint. Until it is attached it is delivered to through the stack."""
+def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None, host: Aggregation) -> shapes.EndpointShape:
+    """An endpoint, on a host with an aggregation. Until it is attached it is delivered to through the stack."""
     workload = found.workload
     return {
         "id": found.row,
@@ -42,6 +44,8 @@ def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None) -> 
         },
         "delivery": attachment.delivery.name.lower() if attachment else "stack",
         "delivery_reason": attachment.delivery_reason if attachment else "not attached yet",
+        "aggregation": workload.aggregation.name.lower(),
+        "aggregation_in_force": (workload.aggregation or host).name.lower(),
     }
 
 
@@ -219,3 +223,18 @@ def key_of(asked: shapes.EntryKey) -> PolicyKey:
 def verdict_of(asked: shapes.EntryRequest) -> Verdict:
     """The verdict that a request means."""
     return Verdict[asked["action"].upper()]
+
+
+def host_config(settings: EventSettings) -> shapes.HostConfig:
+    """What of a host can be set while its agent runs."""
+    name = cast("Any", settings.aggregation.name.lower())
+    return {"aggregation": name, "denial_limit": settings.denial_limit}
+
+
+def event_settings_of(asked: shapes.HostConfigRequest, known: EventSettings) -> EventSettings:
+    """The settings that a request leads to. Raises `BadInput`."""
+    limit = asked.get("denial_limit", known.denial_limit)
+    if not 0 <= limit <= MOST_DENIALS:
+        raise BadInput(f"denial limit {limit}: expected 0 to {MOST_DENIALS}")
+    name = asked.get("aggregation")
+    return EventSettings(Aggregation[name.upper()] if name else known.aggregation, limit)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence.abi import Delivery, Direction, PeerKind, Tier
+from ringfence.abi import Aggregation, Delivery, Direction, PeerKind, Tier
 from ringfence.agent.dry import traffic_text
 from ringfence.datapath.readback import RowRead
 from ringfence.engine.commands import Peer
@@ -18,6 +18,7 @@ from ringfence.policy.mapstate import PolicyKey
 DIRECTIONS: Final = frozenset(map(int, Direction))
 TIERS: Final = frozenset(map(int, Tier))
 DELIVERIES: Final = frozenset(map(int, Delivery))
+AGGREGATIONS: Final = frozenset(map(int, Aggregation))
 
 
 def key_text(key: PolicyKey, known: Known) -> str:
@@ -58,8 +59,9 @@ def peer_text(peer: Peer, known: Known) -> str:
 
 
 def place_text(row: RowRead) -> str:
-    """Where an endpoint is and how packets get to it."""
-    return f"{wire_text(row.id, row.ifindex, row.mac, row.host_mac)}, delivered by {delivery_text(row.delivery)}"
+    """Where an endpoint is, how packets get to it and which of them are events."""
+    wire = wire_text(row.id, row.ifindex, row.mac, row.host_mac)
+    return f"{wire}, delivered by {delivery_text(row.delivery)}, aggregation {aggregation_text(row.aggregation)}"
 
 
 def wire_text(number: int, ifindex: int, mac: bytes, host_mac: bytes) -> str:
@@ -70,3 +72,8 @@ def wire_text(number: int, ifindex: int, mac: bytes, host_mac: bytes) -> str:
 def delivery_text(number: int) -> str:
     """How packets are delivered."""
     return Delivery(number).name.lower() if number in DELIVERIES else str(number)
+
+
+def aggregation_text(number: int) -> str:
+    """Which packets are events."""
+    return Aggregation(number).name.lower() if number in AGGREGATIONS else str(number)

@@ -11,7 +11,7 @@ import socket as sockets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import httpx
 
@@ -100,6 +100,18 @@ class Client(BpfCalls):
         if ports:
             body["ports"] = list(ports)
         return cast("shapes.EndpointShape", self._call("PUT", path_of("endpoints", name), body=body))
+
+    def configure_endpoint(self, name: str, **settings: Unpack[shapes.EndpointConfig]) -> shapes.EndpointShape:
+        """Set what of an endpoint can be set while it runs."""
+        return cast("shapes.EndpointShape", self._call("PATCH", path_of("endpoints", name), body=settings))
+
+    def config(self) -> shapes.HostConfig:
+        """What of the host can be set while the agent runs."""
+        return cast("shapes.HostConfig", self._call("GET", "/v1/config"))
+
+    def configure(self, **settings: Unpack[shapes.HostConfigRequest]) -> shapes.HostConfig:
+        """Set some of it."""
+        return cast("shapes.HostConfig", self._call("PATCH", "/v1/config", body=settings))
 
     def delete_endpoint(self, name: str) -> shapes.Revision:
         """Stop managing a workload."""

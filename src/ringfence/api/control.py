@@ -77,6 +77,15 @@ class Control(Protocol):
     async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
         """Manage a workload; returns when it is attached."""
 
+    async def configure_endpoint(self, name: str, request: shapes.EndpointConfig) -> shapes.EndpointShape:
+        """Set what of an endpoint can be set while it runs. Raises `NotFound`."""
+
+    def config(self) -> shapes.HostConfig:
+        """What of the host can be set while the agent runs."""
+
+    def configure(self, request: shapes.HostConfigRequest) -> shapes.HostConfig:
+        """Set some of it."""
+
     async def delete_endpoint(self, name: str) -> shapes.Revision:
         """Stop managing a workload; returns when it is detached."""
 

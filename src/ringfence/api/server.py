@@ -33,6 +33,7 @@ def create_app(control: Control) -> FastAPI:
     app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
     tell_errors(app)
     _endpoint_routes(app, control)
+    _config_routes(app, control)
     _policy_routes(app, control)
     _entry_routes(app, control)
     bpf_routes(app, control)
@@ -94,6 +95,20 @@ def _endpoint_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/identities/{number}")
     async def identity(number: int) -> shapes.IdentityShape:
         return control.identity(number)
+
+
+def _config_routes(app: FastAPI, control: Control) -> None:
+    @app.patch("/v1/endpoints/{name:path}")
+    async def configure_endpoint(name: str, request: shapes.EndpointConfig) -> shapes.EndpointShape:
+        return await control.configure_endpoint(name, request)
+
+    @app.get("/v1/config")
+    async def config() -> shapes.HostConfig:
+        return control.config()
+
+    @app.patch("/v1/config")
+    async def configure(request: shapes.HostConfigRequest) -> shapes.HostConfig:
+        return control.configure(request)
 
 
 def _policy_routes(app: FastAPI, control: Control) -> None:

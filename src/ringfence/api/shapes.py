@@ -100,8 +100,26 @@ class LastCommit(TypedDict):
     milliseconds: float
 
 
+class HostConfig(TypedDict):
+    """What of a host can be set while its agent runs; a new start begins with its options.
+
+    `aggregation`: which packets of endpoints without a setting of their own are events. `denial_limit`: how many
+    denials of one flow each CPU tells a second, 0 for all.
+    """
+
+    aggregation: Literal["packets", "connections", "verdicts", "off"]
+    denial_limit: int
+
+
+class HostConfigRequest(TypedDict):
+    """What is to be set of it."""
+
+    aggregation: NotRequired[Literal["packets", "connections", "verdicts", "off"]]
+    denial_limit: NotRequired[int]
+
+
 class Status(TypedDict):
-    """The agent at a glance."""
+    """The agent at a glance. `aggregations` are endpoints with a setting of their own, by name."""
 
     revision: int
     instance: str
@@ -111,6 +129,8 @@ class Status(TypedDict):
     uptime_seconds: float
     events: EventCounts
     recording: Recording
+    config: HostConfig
+    aggregations: dict[str, str]
     counters: VerdictCounts
     attach: list[Attachment]
     drops: list[Drops]
@@ -160,7 +180,8 @@ class Enforcement(TypedDict):
 class EndpointRequest(TypedDict):
     """A workload to manage. `netns` is a name under /run/netns or a path; `labels` empty: not known yet.
 
-    `ports` are those it has names for, as `http=8080/TCP`: policies may speak of them by name.
+    `ports` are those it has names for, as `http=8080/TCP`: policies may speak of them by name. Without `aggregation`
+    an endpoint that is there keeps its own (see `EndpointConfig`), and a new one has the host's.
     """
 
     netns: str
@@ -169,10 +190,21 @@ class EndpointRequest(TypedDict):
     namespace: NotRequired[str | None]
     pod: NotRequired[str | None]
     ports: NotRequired[list[str]]
+    aggregation: NotRequired[Literal["packets", "connections", "verdicts", "off", "host"]]
+
+
+class EndpointConfig(TypedDict):
+    """What of an endpoint can be set while it runs. `aggregation`: which of its packets are events; host is what the
+    host's setting says.
+    """
+
+    aggregation: NotRequired[Literal["packets", "connections", "verdicts", "off", "host"]]
 
 
 class EndpointShape(TypedDict):
-    """An endpoint. `state`: attaching, ready or disconnected (its interface is gone)."""
+    """An endpoint. `state`: attaching, ready or disconnected (its interface is gone). `aggregation` is its own setting,
+    or host; `aggregation_in_force` what that comes to.
+    """
 
     id: int
     name: str
@@ -186,6 +218,8 @@ class EndpointShape(TypedDict):
     enforcement: Enforcement
     delivery: str
     delivery_reason: str
+    aggregation: str
+    aggregation_in_force: str
 
 
 class IdentityShape(TypedDict):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from ringfence.cli.config import AGGREGATIONS, parse_settings
 from ringfence.cli.connection import connect
 from ringfence.cli.output import labels, output_option, print_json, print_record, print_table
 from ringfence.cli.session import Session, pass_session
@@ -13,6 +14,7 @@ from ringfence.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from ringfence.api.shapes import EndpointShape
 
+_SETTINGS = {"aggregation": (*AGGREGATIONS, "host")}
 COLUMNS = ("ID", "NAME", "IDENTITY", "LABELS", "ADDRESSES", "INGRESS", "EGRESS", "STATE", "DELIVERY")
 
 
@@ -75,6 +77,24 @@ def get(session: Session, name: str, output: str) -> None:
         print_json(found)
     else:
         print_record(found)
+
+
+@endpoint.command()
+@click.argument("name")
+@click.argument("settings", nargs=-1, metavar="[NAME=VALUE]...")
+@output_option()
+@pass_session
+def config(session: Session, name: str, settings: tuple[str, ...], output: str) -> None:
+    """Show the settings of a workload, or change them; they are kept as long as the workload is managed.
+
+    aggregation=packets, connections, verdicts, off or host: which of its packets are events; host is as
+    `ringfence config` says.
+    """
+    wanted = parse_settings(settings, _SETTINGS)
+    with connect(session) as client:
+        found = client.configure_endpoint(name, **wanted) if wanted else client.endpoint(name)
+    told = {each: found[each] for each in ("aggregation", "aggregation_in_force")}
+    print_json(told) if output == "json" else print_record(told)
 
 
 @endpoint.command()

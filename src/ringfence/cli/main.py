@@ -16,7 +16,8 @@ from ringfence.errors import BadInput, RingfenceError, Unavailable
 
 COMMANDS = {
     "agent": Lazy("ringfence.cli.agent:agent", "Run the agent of this host."),
-    "endpoint": Lazy("ringfence.cli.endpoint:endpoint", "Workloads: add, list, get, delete."),
+    "endpoint": Lazy("ringfence.cli.endpoint:endpoint", "Workloads: add, list, get, config, delete."),
+    "config": Lazy("ringfence.cli.config:config", "Settings of the host that can be changed while the agent runs."),
     "identity": Lazy("ringfence.cli.identity:identity", "Identities, the numbers of label sets: list, get."),
     "policy": Lazy("ringfence.cli.policy:policy", "Policies: apply, delete, list, get, test."),
     "status": Lazy("ringfence.cli.status:status", "The agent's state: revision, attachments, counters, drops."),

@@ -78,12 +78,19 @@ def _print_totals(state: Status) -> None:
         ("Identities", state["identities"]),
         ("Packets", f"{counters['allowed']} allowed, {counters['denied']} denied"),
         ("Events", f"{events['seen']} seen, {events['held_back']} denials held back"),
+        ("Aggregation", _aggregation(state)),
         ("Lost events", _losses(events["losses"])),
         ("Recording", _recording(state["recording"])),
         ("Last commit", _commit(commit) if commit else "none yet"),
     ]
     for name, value in rows:
         click.echo(f"{name + ':':<13}{value}")
+
+
+def _aggregation(state: Status) -> str:
+    """The host's, and what is set otherwise."""
+    own = [f"{aggregation} for {name}" for name, aggregation in sorted(state["aggregations"].items())]
+    return "; ".join([state["config"]["aggregation"], *own])
 
 
 def _losses(losses: Losses) -> str:

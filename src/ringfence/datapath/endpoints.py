@@ -31,6 +31,7 @@ class EndpointTable:
         row["mac"] = np.frombuffer(endpoint.mac, np.uint8)
         row["host_mac"] = np.frombuffer(endpoint.host_mac, np.uint8)
         row["delivery"] = delivery
+        row["aggregation"] = endpoint.aggregation
         self._interfaces.update(endpoint.ifindex, endpoint.row)
         row["ifindex"] = endpoint.ifindex
 

@@ -30,6 +30,7 @@ class RowRead:
     ifindex: int
     id: int
     delivery: int
+    aggregation: int
     mac: bytes
     host_mac: bytes
 
@@ -115,7 +116,12 @@ def _prefixes(maps: Mapping[str, BpfMap], revision: int) -> tuple[dict[Network, 
 
 def _row(row: Any) -> RowRead:
     return RowRead(
-        int(row["ifindex"]), int(row["id"]), int(row["delivery"]), row["mac"].tobytes(), row["host_mac"].tobytes()
+        ifindex=int(row["ifindex"]),
+        id=int(row["id"]),
+        delivery=int(row["delivery"]),
+        aggregation=int(row["aggregation"]),
+        mac=row["mac"].tobytes(),
+        host_mac=row["host_mac"].tobytes(),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from ringfence.abi import Reason, Verdict
+from ringfence.abi import Aggregation, Reason, Verdict
 from ringfence.policy.mapstate import PolicyKey
 
 Network = IPv4Network | IPv6Network
@@ -51,13 +51,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class WriteEndpoint:
-    """Fill a row of the `endpoints` array before a commit names it. MAC addresses are six bytes."""
+    """Fill a row of the `endpoints` array before a commit names it, or change it. MAC addresses are six bytes."""
 
     row: int
     id: int
     ifindex: int
     mac: bytes
     host_mac: bytes
+    aggregation: Aggregation = Aggregation.HOST
 
 
 @dataclass(frozen=True, slots=True)

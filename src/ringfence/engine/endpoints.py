@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ringfence.engine.commands import WriteEndpoint
 from ringfence.engine.events import Address, Workload
 from ringfence.engine.numbers import LAST_ENDPOINT, RoundRobin
 from ringfence.errors import NotFound, RingfenceError
@@ -18,6 +19,13 @@ class Endpoint:
     row: int
     identity: int
     workload: Workload
+
+    @property
+    def command(self) -> WriteEndpoint:
+        """What fills its row."""
+        workload = self.workload
+        place = self.row, self.row, workload.ifindex
+        return WriteEndpoint(*place, workload.mac, workload.host_mac, workload.aggregation)
 
     @property
     def networks(self) -> list[Network]:

@@ -29,12 +29,12 @@ from ringfence.engine.commands import (
     Network,
     Peer,
     Remember,
-    WriteEndpoint,
 )
 from ringfence.engine.endpoints import Endpoint, Endpoints
 from ringfence.engine.events import (
     Address,
     EndpointAdded,
+    EndpointConfigured,
     EndpointDisconnected,
     EndpointLabelsChanged,
     EndpointRemoved,
@@ -83,6 +83,7 @@ class Engine:
             PoliciesDeleted: self._delete_policies,
             EndpointAdded: self._add_endpoint,
             EndpointLabelsChanged: self._change_labels,
+            EndpointConfigured: self._configure,
             EndpointDisconnected: self._disconnect,
             EndpointRemoved: self._remove_endpoint,
             EntrySet: self._set_entry,
@@ -202,10 +203,12 @@ class Engine:
         self._remember[memory.ENDPOINT, str(row)] = memory.write_workload(workload)
         before = old.workload if old else None
         if before and _wire(before) == _wire(workload):
+            if before.aggregation != workload.aggregation:
+                self._before.append(new.command)
             return
         # Its name may have let the row go and got it back by one and the same commit.
         self._after = [command for command in self._after if command != ClearEndpoint(row)]
-        self._before.append(WriteEndpoint(row, row, workload.ifindex, workload.mac, workload.host_mac))
+        self._before.append(new.command)
         if before and before.ifindex and before.ifindex != workload.ifindex:
             self._after.append(Detach(row, before.ifindex))
         if workload.ifindex:
@@ -214,6 +217,10 @@ class Engine:
     def _change_labels(self, event: EndpointLabelsChanged) -> list[Event]:
         workload = self.endpoints[event.name].workload
         return self._add_endpoint(EndpointAdded(replace(workload, labels=event.labels)))
+
+    def _configure(self, event: EndpointConfigured) -> list[Event]:
+        workload = self.endpoints[event.name].workload
+        return self._add_endpoint(EndpointAdded(replace(workload, aggregation=event.aggregation)))
 
     def _disconnect(self, event: EndpointDisconnected) -> list[Event]:
         workload = self.endpoints[event.name].workload

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from ringfence.abi import Verdict
+from ringfence.abi import Aggregation, Verdict
 from ringfence.engine.commands import Network, Peer
 from ringfence.labels import Labels
 from ringfence.policy.mapstate import PolicyKey
@@ -20,7 +20,8 @@ Address = IPv4Address | IPv6Address
 class Workload:
     """A workload as it was found. `ifindex` is of the host side of its interface, 0 once that is gone; `labels` are
     all it is known by, `reserved:init` while that is nothing; MAC addresses are six bytes;
-    `cookie` is the kernel's number of its namespace, 0 if that is not known.
+    `cookie` is the kernel's number of its namespace, 0 if that is not known; `aggregation` says which of its packets
+    are events, HOST for those that the host's setting says.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Workload:
     netns: str = ""
     interface: str = "eth0"
     cookie: int = 0
+    aggregation: Aggregation = Aggregation.HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,14 @@ class EndpointLabelsChanged:
 
     name: str
     labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfigured:
+    """Other packets of a workload are to be events."""
+
+    name: str
+    aggregation: Aggregation
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,7 @@ Event = (
     | PoliciesDeleted
     | EndpointAdded
     | EndpointLabelsChanged
+    | EndpointConfigured
     | EndpointDisconnected
     | EndpointRemoved
     | EntrySet

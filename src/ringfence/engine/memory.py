@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
-from ringfence.abi import Direction, Reason, Tier, Verdict
+from ringfence.abi import Aggregation, Direction, Reason, Tier, Verdict
 from ringfence.engine.events import Workload
 from ringfence.labels import Labels
 from ringfence.policy.mapstate import PolicyKey
@@ -57,6 +57,7 @@ def write_workload(workload: Workload) -> dict[str, object]:
         "netns": workload.netns,
         "interface": workload.interface,
         "cookie": workload.cookie,
+        "aggregation": workload.aggregation.name.lower(),
     }
 
 
@@ -72,6 +73,7 @@ def read_workload(fields: Mapping[str, Any]) -> Workload:
         netns=fields["netns"],
         interface=fields["interface"],
         cookie=fields.get("cookie", 0),
+        aggregation=Aggregation[fields.get("aggregation", "host").upper()],
     )
 
 

@@ -58,6 +58,8 @@ class Answers:
                 "flows": 0,
                 "oldest": None,
             },
+            "config": self.config(),
+            "aggregations": {"backend": "packets"},
             "counters": {"allowed": 8, "denied": 3},
             "attach": [
                 {
@@ -113,7 +115,20 @@ class Answers:
             "enforcement": {"ingress": True, "egress": False},
             "delivery": "peer",
             "delivery_reason": "",
+            "aggregation": "packets",
+            "aggregation_in_force": "packets",
         }
+
+    async def configure_endpoint(self, name: str, request: shapes.EndpointConfig) -> shapes.EndpointShape:
+        self.changes.append((name, request))
+        return self.endpoint(name)
+
+    def config(self) -> shapes.HostConfig:
+        return {"aggregation": "connections", "denial_limit": 10}
+
+    def configure(self, request: shapes.HostConfigRequest) -> shapes.HostConfig:
+        self.changes.append(("host", request))
+        return self.config()
 
     async def put_endpoint(self, name: str, request: shapes.EndpointRequest) -> shapes.EndpointShape:
         self.changes.append((name, request))

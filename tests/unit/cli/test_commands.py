@@ -26,6 +26,8 @@ def document(result: Result) -> Any:
         "status",
         "endpoint list",
         "endpoint get backend",
+        "endpoint config backend",
+        "config",
         "identity list",
         "identity get 67890",
         "policy list",
@@ -145,6 +147,33 @@ def test_adding_an_endpoint_sends_its_labels(run: Run, answers: Answers) -> None
     assert request["namespace"] == "shop"
 
 
+def test_settings_are_sent_by_name(run: Run, answers: Answers) -> None:
+    """`config` and `endpoint config` send the settings that are named, and show what comes of it."""
+    assert "aggregation:" in run("config", "aggregation=off", "denial-limit=5").stdout
+    assert "aggregation_in_force:" in run("endpoint", "config", "backend", "aggregation=host").stdout
+    assert [
+        ("host", {"aggregation": "off", "denial_limit": 5}),
+        ("backend", {"aggregation": "host"}),
+    ] == answers.changes
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("aggregation", "expected NAME=VALUE, with one of aggregation, denial-limit"),
+        ("size=3", "expected NAME=VALUE, with one of aggregation, denial-limit"),
+        ("aggregation=all", "expected one of packets, connections, verdicts, off"),
+        ("aggregation=host", "expected one of packets, connections, verdicts, off"),
+        ("denial-limit=-1", "expected a number"),
+    ],
+)
+def test_a_bad_setting_is_one_line(run: Run, answers: Answers, setting: str, expected: str) -> None:
+    """What is no setting, or no value of it, is refused before anybody is asked."""
+    result = run("config", setting)
+    assert (2, []) == (result.exit_code, answers.changes)
+    assert expected in result.stderr
+
+
 def test_applying_sends_texts_under_their_names(run: Run, answers: Answers, tmp_path: Path) -> None:
     """Files are read where the command is typed, directories in the order of their names, `-` from standard input."""
     (tmp_path / "d").mkdir()
@@ -230,6 +259,11 @@ def test_status_shows_what_is_wrong(run: Run) -> None:
     shown = run("status").stdout
     for told in ("1 at ring", "MISSING", "filter rules", "policy denied", "warning: the ring is nearly full"):
         assert told in shown
+
+
+def test_status_shows_which_packets_are_events(run: Run) -> None:
+    """The host's aggregation is shown with the endpoints that have their own."""
+    assert "Aggregation: connections; packets for backend" in run("status").stdout
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from ringfence.abi import Direction, PeerKind, Tier, Verdict
-from ringfence.engine.commands import Commit, Remember
+from ringfence.abi import Aggregation, Direction, PeerKind, Tier, Verdict
+from ringfence.engine import memory
+from ringfence.engine.commands import Commit, Remember, WriteEndpoint
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import (
     EndpointAdded,
+    EndpointConfigured,
     EndpointDisconnected,
     EndpointLabelsChanged,
     EndpointRemoved,
@@ -165,6 +167,23 @@ def test_node_address_is_the_host() -> None:
     assert commit.peers == {ip_network("10.0.0.254/32"): (1, 0, 0)}
 
 
+def test_a_workloads_events_are_configured_in_place() -> None:
+    """Another aggregation is written into the endpoint's row and remembered: no commit, and nothing is hooked anew."""
+    engine = started()
+    run(engine, EndpointAdded(A))
+    commands = engine.handle(EndpointConfigured("a", Aggregation.PACKETS))
+    engine.done()
+    remember, write = commands
+    assert isinstance(remember, Remember)
+    assert [memory.write_workload(replace(A, aggregation=Aggregation.PACKETS))] == list(remember.items.values())
+    assert write == WriteEndpoint(1, 1, A.ifindex, A.mac, A.host_mac, Aggregation.PACKETS)
+    assert [] == run(engine, EndpointConfigured("a", Aggregation.PACKETS))
+    run(engine, EndpointLabelsChanged("a", B.labels))
+    assert engine.endpoints["a"].workload.aggregation is Aggregation.PACKETS
+    with pytest.raises(NotFound):
+        engine.take(EndpointConfigured("nobody", Aggregation.OFF))
+
+
 CHANGES: dict[str, Event] = {
     "policy applied": PoliciesApplied(policies(WEB, OUTSIDE)),
     "policy deleted": PoliciesDeleted(("CiliumNetworkPolicy/default/outside",)),
@@ -172,6 +191,7 @@ CHANGES: dict[str, Event] = {
     "endpoint removed": EndpointRemoved("a"),
     "endpoint moved": EndpointAdded(replace(A, labels=B.labels, addresses=(ip_address("10.0.0.9"),), ifindex=9)),
     "labels changed": EndpointLabelsChanged("b", A.labels),
+    "endpoint configured": EndpointConfigured("a", Aggregation.PACKETS),
     "node addresses": NodeAddresses(frozenset({ip_address("192.0.2.200")})),
     "together": Together((EndpointRemoved("b"), PoliciesDeleted(("CiliumNetworkPolicy/default/outside",)))),
 }
