@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from ringfence.api.explaining import AskedEnd, ExplainRequest
 from ringfence.cli.explain_text import lines
 from ringfence.cli.offline import say_passed_over, settings_options
 from ringfence.cli.output import output_option, print_json
@@ -103,5 +104,16 @@ def _of_files(asked: Pasted, paths: Sequence[str], limit: int, settings: Setting
 def _of_the_agent(session: Session, asked: Pasted, limit: int) -> dict[str, Any]:
     from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client is slow to import
 
+    request: ExplainRequest = {
+        "source": _end(asked.source),
+        "destination": _end(asked.destination),
+        "port": str(asked.traffic),
+        "source_port": asked.source_port,
+        "limit": limit,
+    }
     with connect(session) as client:
-        return dict(client.explain(asked, limit))
+        return dict(client.explain(request))
+
+
+def _end(asked: Asked) -> AskedEnd:
+    return {"name": asked.name, "address": asked.address, "labels": list(asked.labels)}

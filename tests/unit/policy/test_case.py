@@ -60,9 +60,7 @@ def test_a_report_counts_and_explains(judge: str) -> None:
         "ingress deny: no rule allows this; isolated by w.yaml:16",
         "  w.yaml:16: port 80, the rule allows 5432, 6000-6007",
     ]
-    assert by_other["explanation"][-1] == (
-        "  w.yaml:16: the world is outside, the rule means workloads with app=web"
-    )
+    assert by_other["explanation"][-1] == ("  w.yaml:16: the world is outside, the rule means workloads with app=web")
 
 
 def test_any_port_stands_for_every_class_of_ports() -> None:

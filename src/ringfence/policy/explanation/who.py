@@ -105,11 +105,13 @@ def _seen(world: World, asked: Asked) -> tuple[Party, str]:
     found = _named(world, asked.name) if asked.name else ""
     if found:
         return Party(pod=found), ""
-    address = ip_address(asked.address) if asked.address else None
+    try:
+        address, labels = ip_address(asked.address) if asked.address else None, Labels.parse(asked.labels)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     owner = next((name for name, actor in world.actors.items() if address in actor.addresses), None)
     if owner is not None:
         return Party(pod=owner), ""
-    labels = Labels.parse(asked.labels)
     if labels.namespace is not None:
         alike = next((name for name, actor in world.actors.items() if actor.labels.texts() == labels.texts()), None)
         return (Party(pod=alike), "") if alike else _by_labels(labels, asked)
