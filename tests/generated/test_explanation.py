@@ -21,7 +21,7 @@ from tests.generated.worlds import worlds
 
 #: About one packet in so many is asked of each world.
 ONE_IN: Final = 60
-LEAST_MENDED: Final = 100
+LEAST_MENDED: Final = 10
 SLOW: Final = [HealthCheck.too_slow, HealthCheck.data_too_large]
 _EDITED: Final = {Kind.LABEL, Kind.NAMESPACE, Kind.PORT, Kind.PROTOCOL}
 
