@@ -75,6 +75,7 @@ bench: setup
 	tools/debian-packages iperf3 iptables
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.policy_compile
+	$(PYTHON) -m benchmarks.explain
 
 # Debian packages for the comparison: a consumer in C by libbpf's own headers.
 bench-events: setup

@@ -18,6 +18,7 @@ from ringfence.labels import NAMESPACE_KEY, NAMESPACE_LABELS, PORT_SOURCE, Label
 
 ANY_SOURCE: Final = "any"
 CIDR_SOURCE: Final = "cidr"
+_ASKED_MOSTLY: Final = frozenset({ANY_SOURCE, "k8s"})
 
 Network = IPv4Network | IPv6Network
 
@@ -32,7 +33,7 @@ class Operator(Enum):
 
     @property
     def negative(self) -> bool:
-        return self in {Operator.NOT_IN, Operator.DOES_NOT_EXIST}
+        return self is Operator.NOT_IN or self is Operator.DOES_NOT_EXIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,17 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Labels) -> bool:
+        if self.operator is Operator.IN and self.source in _ASKED_MOSTLY:
+            # By far the most are this: nothing is gathered for it.
+            for label in labels.with_key(self.key):
+                if label.value in self.values and self.source in (ANY_SOURCE, label.source):
+                    return True
+            return False
         return self._met(labels) is not self.operator.negative
 
     def _met(self, labels: Labels) -> bool:
         found = self.labels_meant(labels)
-        if self.operator in {Operator.EXISTS, Operator.DOES_NOT_EXIST}:
+        if self.operator is Operator.EXISTS or self.operator is Operator.DOES_NOT_EXIST:
             return bool(found)
         return any(label.value in self.values for label in found)
 

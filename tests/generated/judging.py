@@ -63,11 +63,12 @@ def packets(world: World, one_in: int = 1, seed: int = 0) -> Iterator[Packet]:
             continue
         for traffic in TRAFFIC:
             number = zlib.crc32(f"{source.name} {destination.name} {traffic} {seed}".encode())
-            if number % one_in < (3 if traffic in _OFTEN else 1) and _can_travel(source, destination, traffic):
+            if number % one_in < (3 if traffic in _OFTEN else 1) and can_travel(source, destination, traffic):
                 yield source, destination, traffic
 
 
-def _can_travel(source: Actor, destination: Actor, traffic: Traffic) -> bool:
+def can_travel(source: Actor, destination: Actor, traffic: Traffic) -> bool:
+    """Whether the ends have addresses of a family that carries the traffic."""
     try:
         addresses(source, destination, traffic)
     except ValueError:

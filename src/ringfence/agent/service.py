@@ -14,6 +14,7 @@ from typing import Any, cast
 from ringfence.abi import DIGEST, Aggregation
 from ringfence.agent import views
 from ringfence.agent.changes import Changes
+from ringfence.agent.explaining import explain
 from ringfence.agent.hub import Form, Hub
 from ringfence.agent.inspection import Inspection
 from ringfence.agent.journal import Item
@@ -28,6 +29,7 @@ from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
 from ringfence.api import shapes
+from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.datapath.interfaces import WorkloadInterface
 from ringfence.engine.commands import Attach
 from ringfence.engine.engine import Engine
@@ -269,6 +271,9 @@ class Service:
 
     async def rules(self) -> list[shapes.RuleShape]:
         return views.rules(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        return await explain(self._engine, request)
 
     async def subjects(self) -> list[shapes.SubjectShape]:
         return views.subjects(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)

@@ -7,10 +7,10 @@ First entry by entry: what is not as wanted is drift. Then as a whole: what was 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.abi import Reason, Verdict
+from ringfence.agent.asworld import world_of
 from ringfence.agent.drift import REASONS, VERDICTS, Wanted, differences, drift, wanted_by
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.wiring import Wiring
@@ -22,13 +22,9 @@ from ringfence.engine.engine import Engine
 from ringfence.identity.ipcache import UNKNOWN_ADDRESS
 from ringfence.identity.ipcache import Known as KnownAddress
 from ringfence.identity.prefixes import Address, Network, NetworkSet, host_network
-from ringfence.identity.reserved import RESERVED_LABELS, Reserved
-from ringfence.labels import Labels
 from ringfence.policy.held import Table
-from ringfence.policy.manifest import ContainerPort
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.verify import prove
-from ringfence.policy.world import Actor, World
 from ringfence.verdict import RuleText
 
 #: Changes may come while maps are read; after so many attempts they are read with everything else held up.
@@ -71,7 +67,7 @@ class Verification:
         """Compare once. Raises `Unavailable` where there is no kernel to read from."""
         await self._wiring.settle()
         compared = await self._settled()
-        world, entries = self._world(), self._entries(compared.found)
+        world, entries = world_of(self._engine), self._entries(compared.found)
         missing = await asyncio.to_thread(self._unhooked, compared.wanted)
         proof = await asyncio.to_thread(prove, world, entries, Places(compared.found))
         found = [*compared.drift, *missing]
@@ -116,18 +112,6 @@ class Verification:
                 found.append(drift("programs", "lost", entry, "both programs", hook.mechanism))
         return found
 
-    def _world(self) -> World:
-        """The endpoints and policies as the oracle knows worlds."""
-        actors = {each.workload.name: each.workload for each in self._engine.endpoints}
-        everyone = {
-            name: Actor(name, workload.labels, workload.addresses, local=True, ports=tuple(_ports(workload.labels)))
-            for name, workload in actors.items()
-        }
-        node = tuple(self._engine.nodes - {address for each in actors.values() for address in each.addresses})
-        host = Actor("the node", RESERVED_LABELS[Reserved.HOST], node, reserved=Reserved.HOST)
-        state = self._engine.state
-        return World(tuple(state.policies), {}, {**everyone, host.name: host}, state.settings)
-
     def _entries(self, found: Readback) -> Table:
         """The entries as the datapath would find them, with the rules as it would read them.
 
@@ -148,13 +132,6 @@ class Verification:
         if text is None or row is None or row[1] not in VERDICTS or row[2] not in REASONS:
             return None
         return replace(text, precedence=row[0], verdict=Verdict(row[1]), reason=Reason(row[2]))
-
-
-def _ports(labels: Labels) -> Iterator[ContainerPort]:
-    """The named ports that a workload's labels carry."""
-    for label in labels.ports:
-        name, _, protocol = label.key.rpartition("/")
-        yield from (ContainerPort(int(number), protocol, name) for number in label.value.split(","))
 
 
 def _probed(found: Readback, key: PolicyKey) -> bool:

@@ -20,6 +20,7 @@ from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavai
 
 if TYPE_CHECKING:
     from ringfence.api import shapes
+    from ringfence.api.explaining import ExplainRequest, Explanation
     from ringfence.api.inspected import MapChange
     from ringfence.flow.request import Asked
 
@@ -148,6 +149,10 @@ class Client(BpfCalls):
         """The entries of the policy map that is active in the kernel, or only those that were set by hand."""
         query = {"subject": subject, "peer": peer, "by_hand": "true" if by_hand else None}
         return cast("list[shapes.EntryShape]", self._call("GET", "/v1/bpf/policy", query=query))
+
+    def explain(self, request: ExplainRequest) -> Explanation:
+        """Why a flow is allowed or denied by the policies in force."""
+        return cast("Explanation", self._call("POST", "/v1/explain", body=request))
 
     def rules(self) -> list[shapes.RuleShape]:
         """The rules in force, with what they have counted."""

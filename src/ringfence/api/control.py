@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ringfence.api import shapes
+from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
@@ -112,6 +113,9 @@ class Control(Protocol):
 
     async def rules(self) -> list[shapes.RuleShape]:
         """The rules in force, with what they have counted."""
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        """Why a flow is allowed or denied by the policies in force. Raises `NotFound` for an unknown workload."""
 
     async def subjects(self) -> list[shapes.SubjectShape]:
         """The identities that have entries, with their policies and counters."""

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from ringfence.api import shapes
 from ringfence.api.bpf_routes import bpf_routes
 from ringfence.api.control import Control
+from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.streams import in_slices, json_lines
 from ringfence.api.web import Terms, add_page, add_stream
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
@@ -142,6 +143,10 @@ def _entry_routes(app: FastAPI, control: Control) -> None:
     @app.get("/v1/rules")
     async def rules() -> list[shapes.RuleShape]:
         return await control.rules()
+
+    @app.post("/v1/explain")
+    async def explain(request: ExplainRequest) -> Explanation:
+        return await control.explain(request)
 
     @app.get("/v1/subjects")
     async def subjects() -> list[shapes.SubjectShape]:

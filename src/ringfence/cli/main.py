@@ -25,6 +25,7 @@ COMMANDS = {
     "observe": Lazy("ringfence.cli.observe:observe", "Flows, past and as they come, filtered as with Hubble."),
     "flows": Lazy("ringfence.cli.flows:flows", "The history of flows on disk: query, top, export, info."),
     "monitor": Lazy("ringfence.cli.monitor:monitor", "Verdicts, live, each with the rule that decided it."),
+    "explain": Lazy("ringfence.cli.explain:explain", "Why a flow is allowed or denied, and what nearly changed it."),
     "top": Lazy("ringfence.cli.top:top", "The dashboard: flows, rules and losses, live, with rules flipped by a key."),
     "web": Lazy("ringfence.cli.web:web", "The web page on a loopback port: service map, flows, rules."),
     "sysdump": Lazy("ringfence.cli.sysdump:sysdump", "All state in one archive, for a bug report."),

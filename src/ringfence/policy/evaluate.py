@@ -7,7 +7,7 @@ compiler; how specific an answer is, it works out from what the rules say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from ringfence.abi import Direction, PeerKind, Tier, Verdict
@@ -15,6 +15,7 @@ from ringfence.identity.prefixes import Address, host_network
 from ringfence.labels import Label
 from ringfence.policy.rule import NamedPort, Ports, Rule, default_allow
 from ringfence.policy.world import Actor, World, outside_labels
+from ringfence.selector import Selector
 from ringfence.traffic import PORT_BITS, Protocol, Traffic
 from ringfence.verdict import UNJUDGED, Decision, Judgement, RuleText
 
@@ -40,7 +41,10 @@ class Oracle:
     name = "oracle"
 
     def __init__(self, world: World) -> None:
-        self._rules = list(world.rules)
+        self.rules = list(world.rules)
+        self._by_subject: dict[Direction, dict[Selector, list[Rule]]] = {direction: {} for direction in Direction}
+        for rule in self.rules:
+            self._by_subject[rule.direction].setdefault(rule.subject, []).append(rule)
         self._selecting: dict[tuple[Direction, Actor], list[Rule]] = {}
 
     def judge(self, source: Actor, destination: Actor, traffic: Traffic) -> Judgement:
@@ -54,23 +58,48 @@ class Oracle:
         last = ingress or egress
         return Judgement(last.verdict, egress, ingress) if last else UNJUDGED
 
+    def by_subject(self, direction: Direction) -> Iterable[tuple[Selector, list[Rule]]]:
+        """The rules of a direction, those of one subject together."""
+        return self._by_subject[direction].items()
+
+    def decide(
+        self,
+        direction: Direction,
+        source: Actor,
+        destination: Actor,
+        traffic: Traffic,
+        without: Collection[Rule] = (),
+    ) -> Decision:
+        """The verdict of one direction by itself, as if some rules were not written."""
+        ends = addresses(source, destination, traffic)
+        if direction == Direction.EGRESS:
+            return self._decide(direction, source, destination, ends[1], traffic, without)
+        return self._decide(direction, destination, source, ends[0], traffic, without)
+
     def selecting(self, direction: Direction, subject: Actor) -> list[Rule]:
         """The rules that select an actor as their subject."""
         key = (direction, subject)
         if key not in self._selecting:
+            by_subject = self._by_subject[direction].items()
             self._selecting[key] = [
-                rule for rule in self._rules if rule.direction == direction and rule.subject.matches(subject.labels)
+                rule for selector, rules in by_subject if selector.matches(subject.labels) for rule in rules
             ]
         return self._selecting[key]
 
     def _decide(
-        self, direction: Direction, subject: Actor, peer: Actor, peer_address: Address, traffic: Traffic
+        self,
+        direction: Direction,
+        subject: Actor,
+        peer: Actor,
+        peer_address: Address,
+        traffic: Traffic,
+        without: Collection[Rule] = (),
     ) -> Decision:
-        rules = self.selecting(direction, subject)
+        rules = [rule for rule in self.selecting(direction, subject) if rule not in without]
         destination = peer if direction == Direction.EGRESS else subject
-        answers = [answer for rule in rules for answer in _answers(rule, peer, peer_address, traffic, destination)]
+        given = [answer for rule in rules for answer in answers(rule, peer, peer_address, traffic, destination)]
         for tier in Tier:
-            in_tier = [answer for answer in answers if answer.rule.tier == tier]
+            in_tier = [answer for answer in given if answer.rule.tier == tier]
             if in_tier:
                 weight = max(answer.weight for answer in in_tier)
                 deciding = [answer.rule for answer in in_tier if answer.weight == weight]
@@ -125,7 +154,8 @@ def traffic_meant(rule: Rule, traffic: Traffic, destination: Actor) -> list[int]
     return [*bits, PORT_BITS] if any(_named(port, traffic, destination) for port in rule.named_ports) else bits
 
 
-def _answers(rule: Rule, peer: Actor, address: Address, traffic: Traffic, destination: Actor) -> Iterator[Answer]:
+def answers(rule: Rule, peer: Actor, address: Address, traffic: Traffic, destination: Actor) -> Iterator[Answer]:
+    """What a rule that selects the subject says of a packet, once for each way in which it speaks of it."""
     kinds = peer_meant(rule, peer, address)
     yield from (Answer(rule, bits, kind) for kind in kinds for bits in set(traffic_meant(rule, traffic, destination)))
     by_name = any(_named(port, traffic, destination) for port in rule.named_ports)

@@ -18,7 +18,7 @@ from ringfence.identity.reserved import Reserved
 from ringfence.policy.builtin import LINK_LOCAL, Settings
 from ringfence.policy.case import Case, Party
 from ringfence.policy.evaluate import Oracle, addresses
-from ringfence.policy.explain import explain
+from ringfence.policy.explanation.explain import Explainer, Question
 from ringfence.policy.lookup import Lookup
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.parse import Parsed
@@ -178,9 +178,9 @@ def world_of_tests(parsed: Parsed, settings: Settings = DEFAULT_SETTINGS, extra:
 def run_tests(parsed: Parsed, judge: JudgeFactory = MapJudge, settings: Settings = DEFAULT_SETTINGS) -> Report:
     """Judge all cases of some documents. Raises BadInput for cases that cannot be asked."""
     compiled = compile_world(world_of_tests(parsed, settings))
-    chosen, oracle = judge(compiled), Oracle(compiled.world)
+    chosen, explainer = judge(compiled), Explainer(compiled.world)
     cases = [case for test in parsed.tests for case in test.cases]
-    failed = [failure for case in cases if (failure := _run(compiled.world, chosen, oracle, case))]
+    failed = [failure for case in cases if (failure := _run(compiled.world, chosen, explainer, case))]
     return Report(chosen.name, len(cases), tuple(failed))
 
 
@@ -207,12 +207,12 @@ def decided_by(judgement: Judgement, policy: str) -> bool:
     return any(is_called(text.policy, policy) for decision in judgement.decisions for text in decision.tied)
 
 
-def _run(world: World, judge: Judge, oracle: Oracle, case: Case) -> Failure | None:
+def _run(world: World, judge: Judge, explainer: Explainer, case: Case) -> Failure | None:
     source, destination = world.actor(case.source), world.actor(case.destination)
     for traffic in packets(world, case):
         judgement = judge.judge(source, destination, traffic)
         if judgement.verdict != case.expect or (case.by and not decided_by(judgement, case.by)):
-            told = explain(oracle, source, destination, traffic, judgement)
+            told = explainer.explain(Question(source, destination, traffic)).brief()
             return Failure(case, traffic, judgement, tuple(told))
     return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import chain, count
 from typing import Final
@@ -63,21 +64,22 @@ class Actor:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that a verdict depends on."""
+    """Everything that a verdict depends on. Actors are known by their names; `nodes` only as entities and addresses."""
 
     policies: tuple[Policy, ...]
     namespaces: Mapping[str, Namespace]
     actors: Mapping[str, Actor]
     settings: Settings = DEFAULT_SETTINGS
     parties: Mapping[Party, Actor] = field(default_factory=dict)
+    nodes: tuple[Actor, ...] = ()
 
     @property
     def rules(self) -> Iterator[Rule]:
         """All rules in force, the built-in ones too, with what CIDR groups hold in the place of the groups."""
         if self.settings.enforcement == "never":
             return iter(())
-        policies = (*self.policies, *builtin_policies(self.settings))
-        return (_ungrouped(rule, self.groups) for policy in policies for rule in policy.rules)
+        policies, groups = (*self.policies, *builtin_policies(self.settings)), self.groups
+        return (_ungrouped(rule, groups) for policy in policies for rule in policy.rules)
 
     @property
     def groups(self) -> list[CidrGroup]:
@@ -97,29 +99,40 @@ def build_world(parsed: Parsed, parties: Iterable[Party] = (), settings: Setting
     return _Builder(parsed, settings).build(parties)
 
 
+def place_parties(world: World, parties: Iterable[Party]) -> World:
+    """The same world with an actor for each of some parties besides. A pod that is not there has none."""
+    parsed = Parsed(world.policies, tuple(world.namespaces.values()), (), (), (), (), {})
+    return _Builder(parsed, world.settings, world).build(parties)
+
+
 class _Builder:
-    def __init__(self, parsed: Parsed, settings: Settings) -> None:
+    def __init__(self, parsed: Parsed, settings: Settings, known: World | None = None) -> None:
         self._parsed = parsed
         self._settings = settings
         self._namespaces = {namespace.name: namespace for namespace in parsed.namespaces}
         self._taken = {address for pod in parsed.pods for address in pod.addresses}
         self._taken |= {address for node in parsed.nodes for address in node.addresses}
+        self._actors = dict(known.actors) if known else {}
+        self._nodes = list(known.nodes) if known else []
+        self._taken |= {address for each in (*self._actors.values(), *self._nodes) for address in each.addresses}
         self._free = {4: _unused(_MADE_UP_V4, self._taken), 6: _unused(_MADE_UP_V6, self._taken)}
-        rules = World(parsed.policies, {}, {}, settings).rules
-        self._prefixes = {prefix for rule in rules for prefix in rule.prefixes}
         self._by_address: dict[Address, Actor] = {}
         self._entities: dict[str, Actor] = {}
 
     def build(self, parties: Iterable[Party]) -> World:
-        actors = {pod.path: self._pod(pod) for pod in self._parsed.pods}
-        for node, entity in zip(self._parsed.nodes, chain(["host"], _forever("remote-node")), strict=False):
-            self._node(node, entity)
+        for actor in (*self._actors.values(), *self._nodes):
+            self._remember(actor)
+        for node in self._nodes:
+            self._entities.setdefault(node.labels.from_source("reserved")[0].key, node)
+        actors = self._actors | {pod.path: self._pod(pod) for pod in self._parsed.pods}
+        for written, entity in zip(self._parsed.nodes, chain(["host"], _forever("remote-node")), strict=False):
+            self._nodes.append(self._node(written, entity))
         found: dict[Party, Actor] = {}
         for party in dict.fromkeys(parties):
             if party.pod not in actors and party.pod:
                 continue
             found[party] = actors[party.pod] if party.pod else self._other(party)
-        return World(self._parsed.policies, self._namespaces, actors, self._settings, found)
+        return World(self._parsed.policies, self._namespaces, actors, self._settings, found, tuple(self._nodes))
 
     def _pod(self, pod: Pod) -> Actor:
         if pod.host_network:
@@ -129,12 +142,13 @@ class _Builder:
             actor = Actor(pod.path, labels, pod.addresses or self._made_up(), local=True, ports=ports)
         return self._remember(actor)
 
-    def _node(self, node: Node, entity: str) -> None:
+    def _node(self, node: Node, entity: str) -> Actor:
         """The first node is the one the workloads run on."""
         reserved = Reserved.HOST if entity == "host" else Reserved.REMOTE_NODE
         addresses = node.addresses or self._made_up()
         actor = self._remember(self._reserved(f"node {node.name}", reserved, addresses))
         self._entities.setdefault(entity, actor)
+        return actor
 
     def _other(self, party: Party) -> Actor:
         if party.address is not None:
@@ -192,6 +206,11 @@ class _Builder:
         anywhere = (each for each in _ANYWHERE[version] if each.is_global)
         candidates = [each for each in chain(_WORLD[version], anywhere) if each not in self._by_address]
         return next((each for each in candidates if not self._told_apart(each)), candidates[0])
+
+    @cached_property
+    def _prefixes(self) -> set[Network]:
+        rules = World(self._parsed.policies, {}, {}, self._settings).rules
+        return {prefix for rule in rules for prefix in rule.prefixes}
 
     def _told_apart(self, address: Address) -> bool:
         network = host_network(address)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringfence.api import shapes
+from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
 from ringfence.flow.filter import FlowFilter
@@ -253,6 +254,9 @@ class Answers:
         return [
             {"prefix": "10.0.0.1/32", "identity": 67890, "labels": BACKEND, "prefix_class": 0, "endpoint": "backend"}
         ]
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        raise NotFound(f"there is no workload {request['source']['name']}")
 
     async def rules(self) -> list[shapes.RuleShape]:
         return [

@@ -58,11 +58,9 @@ def test_a_report_counts_and_explains(judge: str) -> None:
     assert wrong["explanation"] == [
         "egress allow: allowed by default: no policy isolates it",
         "ingress deny: no rule allows this; isolated by w.yaml:16",
-        "  db, w.yaml:16 allows from default/web, but only 5432/TCP, 6000-6007/TCP",
+        "  w.yaml:16: port 80, the rule allows 5432, 6000-6007",
     ]
-    assert by_other["explanation"][-1] == (
-        "  db, w.yaml:16 allows 5432/TCP, but only from any:app=web, k8s:io.kubernetes.pod.namespace=default"
-    )
+    assert by_other["explanation"][-1] == ("  w.yaml:16: the world is outside, the rule means workloads with app=web")
 
 
 def test_any_port_stands_for_every_class_of_ports() -> None:

@@ -1,0 +1,43 @@
+"""The shapes of `/v1/explain`: a flow asked about, and why it is allowed or denied."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+
+class AskedEnd(TypedDict):
+    """One end of a flow: `name` as a person writes it; an end that was seen also has its address and labels."""
+
+    name: str
+    address: NotRequired[str]
+    labels: NotRequired[list[str]]
+
+
+class ExplainRequest(TypedDict):
+    """A flow to explain. `port` is 8080/TCP or echo-request/ICMP; `limit` bounds the near misses."""
+
+    source: AskedEnd
+    destination: AskedEnd
+    port: str
+    source_port: NotRequired[int | None]
+    limit: NotRequired[int]
+
+
+#: A rule: policy, text, origin and its lines of YAML.
+ExplainedRule = dict[str, Any]
+
+Explanation = TypedDict(
+    "Explanation",
+    {
+        "from": str,
+        "to": str,
+        "port": str,
+        "verdict": Literal["allow", "deny"],
+        "rule": ExplainedRule | None,
+        "chain": list[dict[str, Any]],
+        "near_misses": list[dict[str, Any]],
+        "notes": list[str],
+    },
+)

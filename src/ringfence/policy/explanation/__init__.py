@@ -1,0 +1,1 @@
+"""Explanations: why a packet is allowed or denied, and what nearly made it otherwise."""
