@@ -213,12 +213,12 @@ class Host:
             self.place(at, ELSEWHERE + at.row)
 
     def place(self, endpoint: Endpoint, ifindex: int, delivery: Delivery | None = None) -> None:
-        """Say which interface is the host side of an endpoint's."""
-        if delivery is None:
-            delivery = Delivery(int(self.loaded.maps["endpoints"].mmap_array()[endpoint.row]["delivery"]))
+        """Say which interface is the host side of an endpoint's; the rest stays as it is."""
+        row = self.loaded.maps["endpoints"].mmap_array()[endpoint.row]
+        macs, aggregation = (endpoint.mac, bytes([2, 0, 0, 0, 2, endpoint.row])), Aggregation(int(row["aggregation"]))
         self.table.write(
-            WriteEndpoint(endpoint.row, endpoint.row, ifindex, endpoint.mac, bytes([2, 0, 0, 0, 2, endpoint.row])),
-            delivery,
+            WriteEndpoint(endpoint.row, endpoint.row, ifindex, *macs, aggregation),
+            Delivery(int(row["delivery"])) if delivery is None else delivery,
         )
 
 
