@@ -71,6 +71,10 @@ def main() -> int:
     return int(not ours.passed.events)
 
 
+NOTE = (
+    "Loads of three seconds. CPU is that of the process that reads; "
+    "sealing segments into parquet is a process of its own."
+)
 C_CONSUMER, STORE = "consumer in C (libbpf)", "ring to store (parquet)"
 
 
@@ -129,7 +133,7 @@ def _report(found: Sequence[Best], costs: Sequence[Cost], about: str) -> str:
     console.print()
     console.print(priced)
     body = "\n".join(line.rstrip() for line in console.export_text().splitlines())
-    return f"# Events, measured\n\n`make bench-events` wrote this. {about}\n\n```\n{body}\n```\n"
+    return f"# Events, measured\n\n`make bench-events` wrote this. {about}\n\n{NOTE}\n\n```\n{body}\n```\n"
 
 
 if __name__ == "__main__":

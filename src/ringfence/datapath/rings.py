@@ -1,6 +1,6 @@
 """The event rings, one for each CPU: made and put into the map that holds them, found there again, and read as one.
 
-Two CPUs that write to one ring wait for its lock (benchmarks/RESULTS.md); the reader puts the events of all back into
+Two CPUs that write to one ring wait for its lock (benchmarks/EVENTS.md); the reader puts the events of all back into
 the order of their times.
 """
 
