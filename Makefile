@@ -80,6 +80,9 @@ bench: setup
 # Debian packages for the comparison: a consumer in C by libbpf's own headers.
 bench-events: setup
 	tools/debian-packages gcc libc6-dev libbpf-dev
+	$(PYTHON) -m benchmarks.history
+	$(PYTHON) -m benchmarks.dashboard
+	$(PYTHON) -m benchmarks.hubble
 	$(PYTHON) -m benchmarks.events
 
 # Without end, until stopped; a counterexample becomes a spec file.
