@@ -6,7 +6,6 @@ the same messages in other words.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 from tools.compile_bpf import ROOT
+from tools.generated import parser, settle
 
 SOURCE = ROOT / "src"
 WIRE = SOURCE / "ringfence" / "hubble" / "wire"
@@ -34,18 +34,9 @@ def generate(into: Path) -> Iterator[tuple[Path, str]]:
 
 def main() -> int:
     """Write, or with --check compare. Exit code 1 when the committed modules are not current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when the committed modules are not current")
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        found = list(generate(Path(directory)))
-    stale = [(path, text) for path, text in found if not path.exists() or path.read_text() != text]
-    for path, text in stale:
-        if options.check:
-            print(f"{path.relative_to(ROOT)} is not current: run python -m tools.generate_hubble", file=sys.stderr)
-        else:
-            path.write_text(text)
-    return int(options.check and bool(stale))
+        return settle(generate(Path(directory)), check=options.check)
 
 
 if __name__ == "__main__":

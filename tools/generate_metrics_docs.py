@@ -5,12 +5,12 @@ Run as `python -m tools.generate_metrics_docs`; with `--check` it fails when the
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
 
 from ringfence.agent.metrics.families import FAMILIES, Family
+from tools.generated import parser, settle
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TARGET: Final = ROOT / "docs" / "metrics.md"
@@ -64,16 +64,8 @@ def _row(family: Family) -> str:
 
 def main() -> int:
     """Write the page, or with --check compare. Exit code 1 when it is not current."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when the committed page is not current")
-    options = parser.parse_args()
-    text = page()
-    if options.check and (not TARGET.exists() or TARGET.read_text("utf-8") != text):
-        print(f"{TARGET.relative_to(ROOT)} is not current: run make generate", file=sys.stderr)
-        return 1
-    if not options.check:
-        TARGET.write_text(text, "utf-8")
-    return 0
+    options = parser(__doc__).parse_args()
+    return settle([(TARGET, page())], check=options.check)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ no spec file and no refusal.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ringfence.policy.parse import KINDS
+from tools.generated import parser, settle
 from tools.policy_notes import IGNORED, NOTES, SHOWN, TITLES
 from tools.policy_schema import REFUSED, ROOT, SPEC, Model, SchemaField, Section, Use, sections, shown_by
 
@@ -142,20 +142,12 @@ def _link(name: str, directory: Path) -> str:
 
 def main() -> int:
     """Write the page, or with --check compare. Exit code 1 when it is not current or a field is not shown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when the committed page is not current")
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     found = problems()
     if found:
         print("\n".join(found), file=sys.stderr)
         return 1
-    text = page()
-    if options.check and (not TARGET.exists() or TARGET.read_text("utf-8") != text):
-        print(f"{TARGET.relative_to(ROOT)} is not current: run make generate", file=sys.stderr)
-        return 1
-    if not options.check:
-        TARGET.write_text(text, "utf-8")
-    return 0
+    return settle([(TARGET, page())], check=options.check)
 
 
 if __name__ == "__main__":

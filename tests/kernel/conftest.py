@@ -12,9 +12,11 @@ from ringfence.datapath import features
 from ringfence.datapath.bpffs import ensure_bpffs
 from ringfence.datapath.loader import pin_directory, unpin
 from tests.kernel import world
+from tests.kernel.agents import Agent
 from tests.kernel.world import Node, Workload
 
 MakeNode = Callable[[str], Node]
+AddWorkload = Callable[[str, str, str], Workload]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,6 +51,28 @@ def node(make_node: MakeNode) -> Node:
 def add_workload(node: Node) -> Callable[[str, str, str], Workload]:
     """Join a workload (name, IPv4, IPv6) to the node."""
     return node.add_workload
+
+
+@pytest.fixture
+def client(add_workload: AddWorkload) -> Workload:
+    """A workload that asks."""
+    return add_workload("client", "10.77.1.1", "fd77:1::1")
+
+
+@pytest.fixture
+def server(add_workload: AddWorkload) -> Workload:
+    """A workload that is asked."""
+    return add_workload("server", "10.77.1.2", "fd77:1::2")
+
+
+@pytest.fixture
+def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
+    """An agent of the node that is not started yet."""
+    found = Agent(node, world.owned_name("agent"), tmp_path)
+    try:
+        yield found
+    finally:
+        found.remove()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import stat
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,29 +11,9 @@ from ringfence.datapath import attach
 from ringfence.errors import Unavailable
 from ringfence.lab import namespaces
 from tests.kernel.agents import Agent, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.world import Node, Workload, answers
 
-AddWorkload = Callable[[str, str, str], Workload]
 ALLOW = policy("server", "server", "ingress", "client", 7777)
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    found = Agent(node, owned_name("agent"), tmp_path)
-    try:
-        yield found
-    finally:
-        found.remove()
-
-
-@pytest.fixture
-def client(add_workload: AddWorkload) -> Workload:
-    return add_workload("client", "10.77.1.1", "fd77:1::1")
-
-
-@pytest.fixture
-def server(add_workload: AddWorkload) -> Workload:
-    return add_workload("server", "10.77.1.2", "fd77:1::2")
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -14,30 +12,10 @@ from click.testing import CliRunner
 
 from ringfence.cli.main import cli
 from tests.kernel.agents import Agent, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.world import Workload, answers
 
-AddWorkload = Callable[[str, str, str], Workload]
 ALLOW = policy("server", "server", "ingress", "client", 7777)
 WAIT_SECONDS = 30.0
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    found = Agent(node, owned_name("agent"), tmp_path)
-    try:
-        yield found
-    finally:
-        found.remove()
-
-
-@pytest.fixture
-def client(add_workload: AddWorkload) -> Workload:
-    return add_workload("client", "10.77.1.1", "fd77:1::1")
-
-
-@pytest.fixture
-def server(add_workload: AddWorkload) -> Workload:
-    return add_workload("server", "10.77.1.2", "fd77:1::2")
 
 
 @pytest.fixture

@@ -7,22 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 
 from ringfence.hubble.wire import flow_pb2, observer_pb2
 from tests.kernel.agents import Agent, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.world import Workload, answers
 
 ALLOW = policy("server", "server", "ingress", "client", 7777)
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    found = Agent(node, owned_name("hubble"), tmp_path)
-    try:
-        yield found
-    finally:
-        found.remove()
 
 
 def flows(agent: Agent, **asked: Any) -> Iterator[observer_pb2.GetFlowsResponse]:

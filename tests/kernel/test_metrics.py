@@ -20,7 +20,6 @@ from tests.kernel.agents import Agent, policy
 from tests.kernel.world import Node, Workload, owned_name
 from tests.promtool import promtool
 
-AddWorkload = Callable[[str, str, str], Workload]
 Scraped = dict[str, dict[tuple[str, ...], float]]
 ALLOW = policy("server", "server", "ingress", "client", 7777)
 TCP = ALLOW.replace("UDP", "TCP")
@@ -55,16 +54,6 @@ class Metrics:
         while not enough(found := self.scrape()):
             assert monotonic() < end, f"not within {WAIT_SECONDS} s"
         return found
-
-
-@pytest.fixture
-def client(add_workload: AddWorkload) -> Workload:
-    return add_workload("client", "10.77.1.1", "fd77:1::1")
-
-
-@pytest.fixture
-def server(add_workload: AddWorkload) -> Workload:
-    return add_workload("server", "10.77.1.2", "fd77:1::2")
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kernel.agents import Agent
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.world import Workload, answers
 
-AddWorkload = Callable[[str, str, str], Workload]
 FLOOD = 5000
 DENY_ALL = """---
 apiVersion: cilium.io/v2
@@ -25,25 +23,6 @@ spec:
   - fromEndpoints: [{matchLabels: {app: client}}]
     toPorts: [{ports: [{port: "7777"}]}]
 """
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    found = Agent(node, owned_name("told"), tmp_path)
-    try:
-        yield found
-    finally:
-        found.remove()
-
-
-@pytest.fixture
-def client(add_workload: AddWorkload) -> Workload:
-    return add_workload("client", "10.77.1.1", "fd77:1::1")
-
-
-@pytest.fixture
-def server(add_workload: AddWorkload) -> Workload:
-    return add_workload("server", "10.77.1.2", "fd77:1::2")
 
 
 @pytest.fixture

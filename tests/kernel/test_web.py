@@ -1,24 +1,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from ringfence.api.client import Client
 from tests.kernel.agents import Agent
-from tests.kernel.world import Node, owned_name
-
-
-@pytest.fixture
-def agent(node: Node, tmp_path: Path) -> Iterator[Agent]:
-    found = Agent(node, owned_name("agent"), tmp_path)
-    try:
-        yield found
-    finally:
-        found.remove()
+from tests.kernel.world import Node
 
 
 def test_an_agent_serves_the_page_on_a_port_if_asked(agent: Agent, node: Node) -> None:

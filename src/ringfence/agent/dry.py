@@ -26,10 +26,10 @@ Say = Callable[[str], None]
 class NoConnections:
     """Nothing was judged."""
 
-    def listed(self, known: Known, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - see above
+    def listed(self, known: Known, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:  # noqa: ARG002 - none
         return []
 
-    def forget(self, known: Known, wanted: ConnectionFilter) -> int:  # noqa: ARG002 - see above
+    def forget(self, known: Known, wanted: ConnectionFilter) -> int:  # noqa: ARG002 - none
         return 0
 
 
@@ -39,13 +39,13 @@ class NoMaps:
     def listed(self) -> list[shapes.MapShape]:
         return []
 
-    def dump(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - see above
+    def dump(self, name: str, known: Known) -> shapes.MapDump:  # noqa: ARG002 - no map
         raise _no_map(name)
 
-    def write(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - see above
+    def write(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - no map
         raise _no_map(name)
 
-    def delete(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - see above
+    def delete(self, name: str, element: Element, known: Known) -> ElementChanged:  # noqa: ARG002 - no map
         raise _no_map(name)
 
 
@@ -110,7 +110,7 @@ class DryKernel:
     def hits(self) -> Hits:
         return np.zeros(0, COUNTER)
 
-    def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - nothing was judged
+    def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - none
         return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
 
     def records(self, keys: Iterable[PolicyKey]) -> list[int]:
@@ -128,7 +128,7 @@ class DryKernel:
     def written(self) -> Mapping[str, int]:
         return {"policy": len(self._entries), "ipcache": len(self._peers)}
 
-    def count(self, name: str) -> Count:  # noqa: ARG002 - nothing was judged
+    def count(self, name: str) -> Count:  # noqa: ARG002 - none
         return Count(0, 0)
 
     def metrics(self) -> Mapping[tuple[int, int], tuple[int, int]]:

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Protocol
@@ -45,7 +46,7 @@ class Subscriber:
         self._queue: deque[Events | int] = deque()  # batches, and between them how many were lost there
         self._held = 0
         self._ready = asyncio.Event()
-        self.closed = False
+        self._over = asyncio.Event()
 
     def offer(self, events: Events) -> int:
         """Take a batch, or as much of its beginning as there is room for; how many were lost."""
@@ -67,8 +68,13 @@ class Subscriber:
 
     def close(self) -> None:
         """Let the reader finish what is queued, then end."""
-        self.closed = True
+        self._over.set()
         self._ready.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is to end once what is queued is read."""
+        return self._over.is_set()
 
     def take(self) -> list[Events | int]:
         """Everything that is queued; a number stands for so many events lost in that place."""
@@ -89,13 +95,8 @@ class Subscriber:
 
     async def wait_closed(self, seconds: float) -> None:
         """Wait some seconds, or until the stream is to end."""
-        end = monotonic() + seconds
-        while not self.closed and (left := end - monotonic()) > 0:
-            self._ready.clear()
-            try:
-                await asyncio.wait_for(self._ready.wait(), left)
-            except TimeoutError:
-                return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
 
 
 class Hub:
