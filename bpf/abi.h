@@ -73,6 +73,9 @@ enum reason {
 	REASON_UNSUPPORTED_L3 = 139,
 	REASON_CT_INSERT_FAILED = 155,
 	REASON_INVALID_EXTENSION_HEADER = 156,
+	REASON_NO_BACKEND = 158, /* the service has none, or the connection's own is gone */
+	REASON_CLUSTER_ADDRESS = 174, /* from outside to an address that is for workloads and the node alone */
+	REASON_SOURCE_RANGE = 177, /* the client is in none of the service's loadBalancerSourceRanges */
 	REASON_FRAGMENT_WITHOUT_FIRST = 175,
 	REASON_FORBIDDEN_ICMPV6 = 176,
 	REASON_POLICY_DENY_RULE = 181, /* by a deny rule */
@@ -83,6 +86,9 @@ enum reason {
 	REASON_NO_VERDICT = 227, /* no entry matched, not even a default: the map state is incomplete */
 	REASON_WRONG_INTERFACE = 228, /* delivered to the interface of another endpoint */
 	REASON_FRAGMENT_TRACKING = 229, /* the first fragment could not be remembered */
+	REASON_UNKNOWN_SERVICE_PORT = 231, /* the address is a service's, the port is none of its */
+	REASON_TRANSLATION_FAILED = 232, /* the packet could not be rewritten */
+	REASON_TUPLE_TAKEN = 233, /* client and backend have a connection by the same ports that is not the service's */
 };
 
 /* A value under the revision number: from_revision in the upper half, the value in the lower, written by one store
@@ -147,6 +153,88 @@ struct endpoint {
 	__u8 pad2[10];
 };
 
+/* What a packet's destination is looked up by: an address and port of a service (a frontend). A row with port 0 and
+ * protocol 0 says that the address is a service's, for ports that are not.
+ */
+struct service_key {
+	__u8 address[16]; /* IPv4 mapped into ::ffff:0:0/96 */
+	__be16 port;
+	__u8 protocol;
+	__u8 scope; /* enum service_scope */
+};
+
+/* Whose packets a frontend is for. One from outside looks for its own first. */
+enum service_scope {
+	SERVICE_SCOPE_ANY = 0,
+	SERVICE_SCOPE_OUTSIDE = 1, /* met at an uplink; another set of backends under externalTrafficPolicy: Local */
+};
+
+/* A row of the array that values of the services map number: one frontend. Its row is the number that events and
+ * conntrack entries name it by.
+ */
+struct service {
+	slot_t table[2]; /* where its table begins in service_tables; 0: the frontend does not exist */
+	__u8 address[16];
+	__be16 port;
+	__u8 protocol;
+	__u8 scope;
+	__u32 pad[3];
+};
+
+/* A table: words of the array service_tables, never changed while a revision uses it. From ENTRIES on rows of backends,
+ * COUNT of them; where MAGLEV is set the hash of the client's tuple picks one, else chance does.
+ */
+enum service_table_word {
+	SERVICE_TABLE_WORD_COUNT = 0,
+	SERVICE_TABLE_WORD_FLAGS = 1, /* enum service_flag */
+	SERVICE_TABLE_WORD_AFFINITY = 2, /* seconds that a client without a packet keeps its backend */
+	SERVICE_TABLE_WORD_GROUP = 3, /* backends of other groups are not this service's */
+	SERVICE_TABLE_WORD_ENTRIES = 4,
+};
+
+enum service_flag {
+	SERVICE_FLAG_MAGLEV = 1,
+	SERVICE_FLAG_AFFINITY = 2,
+	SERVICE_FLAG_SOURCE_RANGES = 4, /* only clients that source_ranges has, under the number of this table */
+	SERVICE_FLAG_NO_PORT = 8, /* the row for ports that are none of the service's */
+	SERVICE_FLAG_INSIDE = 16, /* not for packets met at an uplink */
+};
+
+enum backend_state {
+	BACKEND_STATE_ABSENT = 0, /* its connections end */
+	BACKEND_STATE_ACTIVE = 1,
+	BACKEND_STATE_TERMINATING = 2, /* keeps its connections, is in no table */
+	BACKEND_STATE_QUARANTINED = 3, /* likewise: not ready */
+};
+
+/* Where a service port's connections go. Rows are of one group: frontends of a service port share them, services do not. */
+struct backend {
+	slot_t state[2]; /* enum backend_state */
+	__u8 address[16];
+	__be16 port;
+	__u16 pad;
+	__u32 group; /* number of the service port, not 0 */
+	__u64 pad2;
+};
+
+struct affinity_key {
+	__u8 client[16];
+	__u32 service; /* row of services */
+};
+
+struct affinity {
+	__u64 last_used; /* jiffies */
+	__u32 backend; /* row */
+	__u32 pad;
+};
+
+struct source_range_key {
+	__u32 prefix_length; /* 64 (table and family) + bits of the address */
+	__u32 table; /* beginning of the service's table */
+	__u32 family; /* 4 or 6 */
+	__u8 address[16]; /* IPv4 in the first four bytes */
+};
+
 /* 5-tuple of a connection, equal for both directions: the lower (address, port) first. */
 struct ct4_key {
 	__u8 low_address[4];
@@ -172,6 +260,10 @@ struct ct6_key {
 enum ct_flag {
 	CT_FLAG_FROM_HIGH = 1, /* the connection was opened by the side that is high in the key */
 	CT_FLAG_INGRESS_ONLY = 2, /* its egress was judged by another tuple, before the stack rewrote the destination */
+	CT_FLAG_TRANSLATED = 4, /* of a service's connection: `nat_address` and what follows hold */
+	CT_FLAG_FRONTEND =
+		8, /* its tuple is what the client sees; the one that the backend sees has an entry of its own */
+	CT_FLAG_HAIRPIN = 16, /* the client is its own backend */
 };
 
 /* Bits of ct_entry.state. */
@@ -182,7 +274,8 @@ enum ct_state {
 	CT_STATE_TOLD = 8, /* its end was told, and nothing of it since */
 };
 
-/* An allowed connection. Elements of an LRU map are recycled under a reader: `verdict` and `endpoints` both carry a tag
+/* An allowed connection. One through a service has two entries, by the tuple that the client sees and by the one that the
+ * backend sees, so that each way is one look-up; they tell each other what they saw. Elements of an LRU map are recycled under a reader: `verdict` and `endpoints` both carry a tag
  * of the tuple, and nothing in an entry but `verdict`'s revision and the counters is changed once it is written.
  */
 struct ct_entry {
@@ -199,6 +292,11 @@ struct ct_entry {
 	__u8 state; /* enum ct_state */
 	__u8 tcp_flags[2]; /* all that were seen, as opened and replies */
 	__u8 pad[5];
+	__u8 nat_address
+		[16]; /* what the client's packets go to (by FRONTEND), what the backend's replies come from (else) */
+	__be16 nat_port;
+	__u16 service; /* row of services */
+	__u32 backend; /* row of backends */
 };
 
 /* Where the later fragments of a datagram find the ports of the first. */
@@ -269,6 +367,8 @@ struct event {
 	__u8 egress_shape; /* of the key that decided, see shape_prefix() in policy.h, plus 1; 0: not known */
 	__u8 ingress_shape;
 	__u8 pad;
+	__u16 service; /* row of the service by which the source reached the destination, a backend; 0: none */
+	__u8 pad2[6];
 	__u64 packets[2];
 	__u64 bytes[2];
 };

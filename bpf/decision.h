@@ -16,4 +16,5 @@ struct decision {
 	__u8 direction; /* enum direction */
 	__u8 status;    /* enum ct_status */
 	__u8 kind;      /* enum event_kind */
+	__u32 service;  /* row of the service that led to the destination; 0: none */
 };

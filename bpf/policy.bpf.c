@@ -35,6 +35,10 @@ struct abi_exports {
 	enum reason reason;
 	enum ct_flag ct_flag;
 	enum ct_state ct_state;
+	enum service_scope service_scope;
+	enum service_table_word service_table_word;
+	enum service_flag service_flag;
+	enum backend_state backend_state;
 	enum metrics_layout metrics_layout;
 	enum mark mark;
 	struct event event;

@@ -74,6 +74,8 @@ __inline void fill_event(struct event *event, const struct packet *packet, const
 	event->egress_shape = decision->egress.shape;
 	event->ingress_shape = decision->ingress.shape;
 	event->pad = 0;
+	event->service = decision->service;
+	__builtin_memset(event->pad2, 0, sizeof(event->pad2));
 }
 
 /* Packets and bytes that the event speaks for. */

@@ -94,6 +94,8 @@ def test_an_event_says_everything_of_a_packet(host: Host, net: Network) -> None:
         "egress_shape": 54,  # the default of any peer and port: the broadest of all
         "ingress_shape": 54,
         "pad": 0,
+        "service": 0,
+        "pad2": bytes(6),
         "packets": (1).to_bytes(16, "little"),
         "bytes": (40 if net.family == 4 else 60).to_bytes(16, "little"),
     }

@@ -92,6 +92,9 @@ class Reason(IntEnum):
     UNSUPPORTED_L3 = 139
     CT_INSERT_FAILED = 155
     INVALID_EXTENSION_HEADER = 156
+    NO_BACKEND = 158
+    CLUSTER_ADDRESS = 174
+    SOURCE_RANGE = 177
     FRAGMENT_WITHOUT_FIRST = 175
     FORBIDDEN_ICMPV6 = 176
     POLICY_DENY_RULE = 181
@@ -102,6 +105,9 @@ class Reason(IntEnum):
     NO_VERDICT = 227
     WRONG_INTERFACE = 228
     FRAGMENT_TRACKING = 229
+    UNKNOWN_SERVICE_PORT = 231
+    TRANSLATION_FAILED = 232
+    TUPLE_TAKEN = 233
 
 
 class CtFlag(IntEnum):
@@ -109,6 +115,9 @@ class CtFlag(IntEnum):
 
     FROM_HIGH = 1
     INGRESS_ONLY = 2
+    TRANSLATED = 4
+    FRONTEND = 8
+    HAIRPIN = 16
 
 
 class CtState(IntEnum):
@@ -118,6 +127,42 @@ class CtState(IntEnum):
     CLOSING = 2
     RECREATED = 4
     TOLD = 8
+
+
+class ServiceScope(IntEnum):
+    """enum service_scope."""
+
+    ANY = 0
+    OUTSIDE = 1
+
+
+class ServiceTableWord(IntEnum):
+    """enum service_table_word."""
+
+    COUNT = 0
+    FLAGS = 1
+    AFFINITY = 2
+    GROUP = 3
+    ENTRIES = 4
+
+
+class ServiceFlag(IntEnum):
+    """enum service_flag."""
+
+    MAGLEV = 1
+    AFFINITY = 2
+    SOURCE_RANGES = 4
+    NO_PORT = 8
+    INSIDE = 16
+
+
+class BackendState(IntEnum):
+    """enum backend_state."""
+
+    ABSENT = 0
+    ACTIVE = 1
+    TERMINATING = 2
+    QUARANTINED = 3
 
 
 class MetricsLayout(IntEnum):

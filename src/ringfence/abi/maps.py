@@ -65,10 +65,16 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "peer_records": MapSpec("peer_records", MapType.ARRAY, np.dtype("<u4"), structs.PEER_RECORD, 131072, 1024),
     "endpoints": MapSpec("endpoints", MapType.ARRAY, np.dtype("<u4"), structs.ENDPOINT, 4096, 1024),
     "interfaces": MapSpec("interfaces", MapType.HASH, np.dtype("<u4"), np.dtype("<u4"), 4096, 1),
+    "services": MapSpec("services", MapType.HASH, structs.SERVICE_KEY, np.dtype("<u4"), 65536, 1),
+    "service_records": MapSpec("service_records", MapType.ARRAY, np.dtype("<u4"), structs.SERVICE, 65536, 1024),
+    "service_tables": MapSpec("service_tables", MapType.ARRAY, np.dtype("<u4"), np.dtype("<u8"), 524288, 1024),
+    "backends": MapSpec("backends", MapType.ARRAY, np.dtype("<u4"), structs.BACKEND, 131072, 1024),
+    "affinities": MapSpec("affinities", MapType.LRU_HASH, structs.AFFINITY_KEY, structs.AFFINITY, 65536, 0),
+    "source_ranges": MapSpec("source_ranges", MapType.LPM_TRIE, structs.SOURCE_RANGE_KEY, np.dtype("<u4"), 65536, 1),
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
-    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V200"), 1, 0),
+    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V232"), 1, 0),
 }
 
 KNOBS: Final[Mapping[str, Knob]] = {
@@ -90,4 +96,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "547f4fc2dc2f22bd472e06328891c7291d9e2edd803186fd3f38a8ac24af1164"
+DIGEST: Final = "df6d8a4fdeec29e1bb059d7353de28a282e0444a6b170485374ae55e70411281"

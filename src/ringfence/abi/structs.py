@@ -37,6 +37,8 @@ EVENT: Final[np.dtype[Any]] = np.dtype(
         ("egress_shape", "u1"),
         ("ingress_shape", "u1"),
         ("pad", "u1"),
+        ("service", "<u2"),
+        ("pad2", ("u1", (6,))),
         ("packets", ("<u8", (2,))),
         ("bytes", ("<u8", (2,))),
     ]
@@ -157,6 +159,8 @@ DENIAL_LIMIT: Final[np.dtype[Any]] = np.dtype(
                 ("egress_shape", "u1"),
                 ("ingress_shape", "u1"),
                 ("pad", "u1"),
+                ("service", "<u2"),
+                ("pad2", ("u1", (6,))),
                 ("packets", ("<u8", (2,))),
                 ("bytes", ("<u8", (2,))),
             ],
@@ -189,6 +193,10 @@ CT_ENTRY: Final[np.dtype[Any]] = np.dtype(
         ("state", "u1"),
         ("tcp_flags", ("u1", (2,))),
         ("pad", ("u1", (5,))),
+        ("nat_address", ("u1", (16,))),
+        ("nat_port", ">u2"),
+        ("service", "<u2"),
+        ("backend", "<u4"),
     ]
 )
 COUNTER: Final[np.dtype[Any]] = np.dtype(
@@ -214,6 +222,55 @@ ENDPOINT: Final[np.dtype[Any]] = np.dtype(
         ("mac", ("u1", (6,))),
         ("host_mac", ("u1", (6,))),
         ("pad2", ("u1", (10,))),
+    ]
+)
+SERVICE_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("protocol", "u1"),
+        ("scope", "u1"),
+    ]
+)
+SERVICE: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("table", ("<u8", (2,))),
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("protocol", "u1"),
+        ("scope", "u1"),
+        ("pad", ("<u4", (3,))),
+    ]
+)
+BACKEND: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("state", ("<u8", (2,))),
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("pad", "<u2"),
+        ("group", "<u4"),
+        ("pad2", "<u8"),
+    ]
+)
+AFFINITY_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("client", ("u1", (16,))),
+        ("service", "<u4"),
+    ]
+)
+AFFINITY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("last_used", "<u8"),
+        ("backend", "<u4"),
+        ("pad", "<u4"),
+    ]
+)
+SOURCE_RANGE_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("prefix_length", "<u4"),
+        ("table", "<u4"),
+        ("family", "<u4"),
+        ("address", ("u1", (16,))),
     ]
 )
 FRAGMENT_KEY: Final[np.dtype[Any]] = np.dtype(

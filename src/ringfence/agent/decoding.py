@@ -18,6 +18,7 @@ from ringfence.abi import (
     MapSpec,
     PeerKind,
     Reason,
+    ServiceScope,
     Tier,
     Verdict,
 )
@@ -35,12 +36,18 @@ ENUMS: Final[dict[str, type[IntEnum]]] = {
     "status": CtStatus,
     "delivery": Delivery,
     "aggregation": Aggregation,
+    "scope": ServiceScope,
     "event_aggregation": Aggregation,
 }
 _IDENTITIES: Final = frozenset({"subject", "peer", "identity", "source_identity", "destination_identity"})
 #: Fields of two slots, by map.
 SLOTS: Final = frozenset(
-    {("policy_records", "rule"), *(("peer_records", name) for name in ("identity", "prefix_class", "endpoint"))}
+    {
+        ("policy_records", "rule"),
+        ("service_records", "table"),
+        ("backends", "state"),
+        *(("peer_records", name) for name in ("identity", "prefix_class", "endpoint")),
+    }
 )
 MACS: Final = frozenset({"mac", "host_mac"})
 _MAPPED: Final = bytes(10) + b"\xff\xff"

@@ -16,7 +16,7 @@ from ringfence.flow.hubble import flow_document
 from ringfence.flow.request import FlowRequest
 from ringfence.flow.source import MOST_FLOWS, FlowSource, FlowStream, Mark
 
-#: What is found is held, 120 bytes a flow, until its caller has read it; of all callers together no more than this.
+#: What is found is held, 128 bytes a flow, until its caller has read it; of all callers together no more than this.
 MOST_HELD: Final = 2 * MOST_FLOWS
 
 

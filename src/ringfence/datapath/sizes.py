@@ -15,6 +15,11 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "ct4": ("ct4",),
     "ct6": ("ct6",),
     "fragments": ("fragments",),
+    "services": ("services", "service_records"),
+    "service_tables": ("service_tables",),
+    "backends": ("backends",),
+    "affinities": ("affinities",),
+    "source_ranges": ("source_ranges",),
     "events": ("events",),
 }
 SIZEABLE: Final = tuple(_GROUPS)

@@ -113,7 +113,7 @@ def _sources(files: Sequence[int]) -> str:
     """A SELECT over sealed segments, by their descriptors, and what is still open."""
     grown = "SELECT * FROM grown"
     stored = ", ".join(f"'{_DESCRIPTORS}{file}'" for file in files)
-    return f"SELECT * FROM read_parquet([{stored}]) UNION ALL BY NAME {grown}" if files else grown  # noqa: S608 - numbers
+    return f"SELECT * FROM read_parquet([{stored}], union_by_name=true) UNION ALL BY NAME {grown}" if files else grown  # noqa: S608 - numbers
 
 
 def _segments(directory: Path) -> list[Segment]:

@@ -27,6 +27,8 @@ _WORDS: Final[dict[str, dict[str, int]]] = {
     "status": {each.name.lower(): each for each in CtStatus},
     "protocol": {format_protocol(number): number for number in range(256)},
 }
+#: Columns that the first archives do not have.
+_LATER: Final = ("service_number",)
 _RULES: Final = {"egress": Direction.EGRESS, "ingress": Direction.INGRESS}
 #: What is read of a stored flow to make the event again; the rest follows from it.
 READ: Final = (
@@ -45,7 +47,7 @@ def from_table(table: pa.Table) -> tuple[Events, StoredNames]:
 
     Of a rule are known its policy, text, origin and direction; the rest of a `RuleText` says nothing.
     """
-    table = table.select(READ).unify_dictionaries().combine_chunks()
+    table = _completed(table).select(READ).unify_dictionaries().combine_chunks()
     events = np.zeros(len(table), EVENT)
     if not len(table):
         return events, StoredNames()
@@ -59,6 +61,14 @@ def from_table(table: pa.Table) -> tuple[Events, StoredNames]:
     for side in SIDES:
         events[side] = _by_text(table, f"{side}_address", lambda text: list(address_bytes(text)))
     return events, _names(table)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Columns that came later are 0 in what was stored before: there was nothing of the kind to tell."""
+    for name in _LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array(np.zeros(len(table), np.uint16)))
+    return table
 
 
 def _number(words: dict[str, int], name: str, text: str) -> int:

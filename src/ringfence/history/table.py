@@ -39,6 +39,7 @@ NUMBERS: Final = {
     "tcp_flag_bits": "tcp_flags",
     "source_endpoint_id": "source_endpoint",
     "destination_endpoint_id": "destination_endpoint",
+    "service_number": "service",
     "egress_rule_number": "egress_rule",
     "ingress_rule_number": "ingress_rule",
     "egress_shape": "egress_shape",
@@ -76,13 +77,13 @@ SCHEMA: Final = pa.schema(
             (name, pa.uint32())
             for name in ("length", "revision", "ifindex", "egress_rule_number", "ingress_rule_number")
         ),
-        *((name, pa.uint16()) for name in ("source_endpoint_id", "destination_endpoint_id")),
+        *((name, pa.uint16()) for name in ("source_endpoint_id", "destination_endpoint_id", "service_number")),
         *((name, pa.uint8()) for name in ("family", "icmp_type", "tcp_flag_bits", "egress_shape", "ingress_shape")),
     ]
 )
 Fields = Mapping[str, Column]
 Texts = dict[str, pa.DictionaryArray]
-_FIELDS: Final = [name for name in EVENT.names or () if name != "pad"]
+_FIELDS: Final = [name for name in EVENT.names or () if not name.startswith("pad")]
 
 
 def to_table(events: Events, names: Names) -> pa.Table:

@@ -27,7 +27,7 @@ from ringfence.hubble.wire import flow_pb2, observer_pb2
 
 SERVICE: Final = "observer.Observer"
 _ABSENT: Final = ("GetAgentEvents", "GetDebugEvents")
-#: What was found is held, 120 bytes a flow, until its client has read it; of all clients together no more than this.
+#: What was found is held, 128 bytes a flow, until its client has read it; of all clients together no more than this.
 MOST_HELD: Final = 2 * MOST_FLOWS
 Context = grpc.aio.ServicerContext[Any, Any]
 
