@@ -260,9 +260,8 @@ struct ct6_key {
 enum ct_flag {
 	CT_FLAG_FROM_HIGH = 1, /* the connection was opened by the side that is high in the key */
 	CT_FLAG_INGRESS_ONLY = 2, /* its egress was judged by another tuple, before the stack rewrote the destination */
-	CT_FLAG_TRANSLATED = 4, /* of a service's connection: `nat_address` and what follows hold */
-	CT_FLAG_FRONTEND =
-		8, /* its tuple is what the client sees; the one that the backend sees has an entry of its own */
+	CT_FLAG_TRANSLATED = 4, /* of a service's connection: `nat` holds */
+	CT_FLAG_FRONTEND = 8, /* its tuple is what the client sees; that of the backend has an entry of its own */
 	CT_FLAG_HAIRPIN = 16, /* the client is its own backend */
 };
 
@@ -272,6 +271,14 @@ enum ct_state {
 	CT_STATE_CLOSING = 2, /* FIN or RST seen */
 	CT_STATE_RECREATED = 4, /* made by a segment without SYN */
 	CT_STATE_TOLD = 8, /* its end was told, and nothing of it since */
+};
+
+/* What a packet is translated to. */
+struct nat {
+	__u8 address[16]; /* by CT_FLAG_FRONTEND where the client's packets go, else where replies come from */
+	__be16 port;
+	__u16 service; /* row of services */
+	__u32 backend; /* row of backends */
 };
 
 /* An allowed connection. One through a service has two entries, by the tuple that the client sees and by the one that the
@@ -291,12 +298,9 @@ struct ct_entry {
 	__u64 bytes[2];
 	__u8 state; /* enum ct_state */
 	__u8 tcp_flags[2]; /* all that were seen, as opened and replies */
-	__u8 pad[5];
-	__u8 nat_address
-		[16]; /* what the client's packets go to (by FRONTEND), what the backend's replies come from (else) */
-	__be16 nat_port;
-	__u16 service; /* row of services */
-	__u32 backend; /* row of backends */
+	__u8 pad;
+	__u32 synced; /* of a translated connection: when its other entry was told last, low half of jiffies */
+	struct nat nat; /* by CT_FLAG_TRANSLATED */
 };
 
 /* Where the later fragments of a datagram find the ports of the first. */

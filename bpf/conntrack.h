@@ -143,9 +143,11 @@ __inline bool ct_closes(const struct ct_entry *entry, const struct packet *packe
 	return !ct_closed(forth, back) && ct_closed(forth | packet->tcp_flags, back);
 }
 
+/* The end of a connection through a service is told by its backend's entry. */
 __inline bool ct_end_is_untold(const struct ct_entry *entry)
 {
-	return !(entry->state & CT_STATE_TOLD) && !ct_closed(entry->tcp_flags[0], entry->tcp_flags[1]);
+	return !(entry->verdict & CT_FLAG_FRONTEND) && !(entry->state & CT_STATE_TOLD) &&
+	       !ct_closed(entry->tcp_flags[0], entry->tcp_flags[1]);
 }
 
 __inline void ct_find(const struct packet *packet, struct ct_lookup *ct)
@@ -171,6 +173,13 @@ __inline void ct_find(const struct packet *packet, struct ct_lookup *ct)
 		ct->ended = ct->entry;
 	ct->entry = 0;
 	ct->reply = false;
+}
+
+/* What an entry translates to, into `nat`. False: the element was given to another tuple meanwhile. */
+__inline bool ct_take_nat(const struct ct_lookup *ct, struct nat *nat)
+{
+	*nat = ct->entry->nat;
+	return *(const volatile __u64 *)&ct->entry->endpoints == ct->endpoints;
 }
 
 __inline __u32 ct_source_endpoint(__u64 endpoints)

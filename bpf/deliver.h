@@ -55,7 +55,9 @@ __inline int deliver(struct __sk_buff *skb, const struct packet *packet, __u32 r
 		skb->mark = MARK_MAGIC;
 		return row ? GONE : PASS;
 	}
-	if (endpoint->delivery != DELIVERY_STACK && packet->hop_limit > 1 && readdress(skb, packet, endpoint)) {
+	/* What goes back to the endpoint that it comes from bears an address that no route leads from. */
+	if ((endpoint->delivery != DELIVERY_STACK || endpoint->ifindex == skb->ifindex) && packet->hop_limit > 1 &&
+	    readdress(skb, packet, endpoint)) {
 		if (endpoint->delivery == DELIVERY_PEER)
 			return bpf_redirect_peer(endpoint->ifindex, 0);
 		skb->mark = MARK_MAGIC | (row & MARK_ENDPOINT_MASK);

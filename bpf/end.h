@@ -31,6 +31,7 @@ __inline void decide_as_before(const struct ct_entry *entry, __u64 endpoints, __
 	decision->ingress.record = entry->ingress_record;
 	decision->egress.rule = rule_of_record(entry->egress_record, decision->revision);
 	decision->ingress.rule = rule_of_record(entry->ingress_record, decision->revision);
+	decision->service = verdict & CT_FLAG_TRANSLATED ? entry->nat.service : 0;
 	decision->status = reply ? CT_STATUS_REPLY : CT_STATUS_ESTABLISHED;
 }
 
@@ -75,24 +76,47 @@ __inline void opening_packet(const struct end_request *request, bool from_high, 
 		packet->icmp_type = ICMPV6_ECHO_REQUEST;
 }
 
+/* Who tells an end. User space's call may be interrupted by a packet on its CPU. */
+enum teller {
+	TELLER_PACKET = 0,
+	TELLER_USER_SPACE = 1,
+};
+
+/* What is too large for the stack of nested calls. */
+struct end_scratch {
+	struct packet packet;
+	struct decision decision;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct end_scratch);
+} end_scratch SEC(".maps");
+
 /* Tells the end of an entry's connection and marks it as told. Returns 1. */
-__global int write_end(const struct end_request *request, struct ct_entry *entry)
+__global int write_end(const struct end_request *request, struct ct_entry *entry, enum teller teller)
 {
 	const struct endpoint *source, *destination, *at;
-	struct decision decision = {};
-	struct packet packet = {};
+	struct end_scratch *scratch;
+	struct decision *decision;
+	__u32 row = teller;
 
-	if (!request || !entry)
+	scratch = bpf_map_lookup_elem(&end_scratch, &row);
+	if (!request || !entry || !scratch)
 		return 0;
-	opening_packet(request, entry->verdict & CT_FLAG_FROM_HIGH, &packet);
-	decide_as_before(entry, entry->endpoints, entry->verdict, 0, &decision);
-	source = live_endpoint(decision.source.endpoint);
-	destination = live_endpoint(decision.destination.endpoint);
+	__builtin_memset(scratch, 0, sizeof(*scratch));
+	decision = &scratch->decision;
+	opening_packet(request, entry->verdict & CT_FLAG_FROM_HIGH, &scratch->packet);
+	decide_as_before(entry, entry->endpoints, entry->verdict, 0, decision);
+	source = live_endpoint(decision->source.endpoint);
+	destination = live_endpoint(decision->destination.endpoint);
 	at = source ?: destination;
-	decision.direction = source ? DIRECTION_EGRESS : DIRECTION_INGRESS;
-	decision.kind = EVENT_KIND_CLOSE;
+	decision->direction = source ? DIRECTION_EGRESS : DIRECTION_INGRESS;
+	decision->kind = EVENT_KIND_CLOSE;
 	if (wanted_of(source, destination) <= AGGREGATION_CONNECTIONS)
-		write_event(&packet, &decision, at ? at->ifindex : 0, entry);
+		write_event(&scratch->packet, decision, at ? at->ifindex : 0, entry);
 	entry->state |= CT_STATE_TOLD;
 	return 1;
 }
@@ -108,5 +132,5 @@ __subprogram int tell_replaced(const struct packet *packet, struct ct_lookup *ct
 		__builtin_memcpy(&request.key, &ct->key.v4, sizeof(ct->key.v4));
 	else
 		__builtin_memcpy(&request.key, &ct->key.v6, sizeof(ct->key.v6));
-	return write_end(&request, ct->ended);
+	return write_end(&request, ct->ended, TELLER_PACKET);
 }

@@ -11,7 +11,8 @@ struct hook {
 	__u32 ifindex;
 	__u8 direction; /* enum direction: egress from the endpoint, ingress towards it */
 	__u8 from_source_hook; /* the mark says that a local source's hook has judged egress */
-	__u8 pad[2];
+	__u8 uplink;        /* not at an endpoint's interface, but where packets from outside come in */
+	__u8 pad;
 };
 
 /* 0 for row 0 and for a row whose interface is gone. */
@@ -73,6 +74,8 @@ __inline int mismatch(__u32 ifindex, __u8 reason)
  */
 __inline int check_ends(const struct hook *hook, const struct party *source, const struct party *destination)
 {
+	if (hook->uplink)
+		return source->endpoint ? REASON_INVALID_SOURCE : 0;
 	if (hook->direction == DIRECTION_EGRESS) {
 		if (!lives_at(source->endpoint, hook->ifindex))
 			return mismatch(hook->ifindex, REASON_INVALID_SOURCE);

@@ -10,6 +10,7 @@
 #include "end.h"
 #include "endpoint.h"
 #include "report.h"
+#include "service.h"
 
 #define JUDGE_ATTEMPTS 4
 
@@ -20,6 +21,10 @@ struct connection {
 	__u8 ingress_only; /* egress was judged by another tuple */
 	__u8 remembered; /* conntrack has an entry */
 	__u8 related; /* an ICMP error that quotes the connection's packet */
+	__u8 kept; /* what its entry has of CT_FLAG_TRANSLATED, _FRONTEND and _HAIRPIN */
+	__u8 pad[3];
+	__u32 backend; /* row that a reply has to come from; 0: none of a service */
+	__u32 service;
 };
 
 /* What is too large for the stack of nested calls. One packet at a time is judged on a CPU: TC programs run with
@@ -27,6 +32,8 @@ struct connection {
  */
 struct judge_scratch {
 	struct packet quoted;
+	struct party quoted_source;
+	struct party quoted_destination;
 	struct decision decision;
 	struct ct_entry entry;
 };
@@ -38,10 +45,17 @@ struct {
 	__type(value, struct judge_scratch);
 } judge_scratch SEC(".maps");
 
-__inline struct judge_scratch *clean_scratch(void)
+/* As it was left by whoever judged before. */
+__inline struct judge_scratch *dirty_scratch(void)
 {
 	__u32 row = 0;
-	struct judge_scratch *scratch = bpf_map_lookup_elem(&judge_scratch, &row);
+
+	return bpf_map_lookup_elem(&judge_scratch, &row);
+}
+
+__inline struct judge_scratch *clean_scratch(void)
+{
+	struct judge_scratch *scratch = dirty_scratch();
 
 	if (scratch)
 		__builtin_memset(scratch, 0, sizeof(*scratch));
@@ -114,7 +128,7 @@ __inline void find_ends(const struct packet *packet, __u32 revision, struct part
 __inline bool may_be_reply(const struct packet *packet, const struct connection *connection)
 {
 	return packet->protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_SYN) && !connection->remembered &&
-	       !(packet->flags & PACKET_LATER_FRAGMENT);
+	       !connection->kept && !(packet->flags & PACKET_LATER_FRAGMENT);
 }
 
 /* A denial stands as it was found forward: that is the direction the packet asks for. */
@@ -141,26 +155,51 @@ __inline void judge_as_reply(const struct packet *packet, struct connection *con
 	decision->reason = reason;
 }
 
+__inline bool comes_from_living_backend(const struct packet *packet, const struct connection *connection,
+					__u32 revision)
+{
+	return !connection->backend ||
+	       backend_lives(connection->backend, &packet->source, packet->source_port, revision);
+}
+
+/* By the ends of the packet that an ICMP error quotes. */
+__subprogram int judge_related(const struct packet *quoted, const struct connection *connection,
+			       struct decision *decision)
+{
+	struct judge_scratch *scratch = dirty_scratch();
+
+	if (!scratch) {
+		decision->reason = REASON_INVALID_PACKET;
+		return 0;
+	}
+	find_ends(quoted, decision->revision, &scratch->quoted_source, &scratch->quoted_destination);
+	return judge_connection(quoted, connection, decision, &scratch->quoted_source, &scratch->quoted_destination);
+}
+
 __inline void judge_at(const struct packet *packet, const struct packet *quoted, struct connection *connection,
 		       struct decision *decision)
 {
-	struct party source = {}, destination = {};
+	struct party *source = &decision->source, *destination = &decision->destination;
 
-	find_ends(packet, decision->revision, &source, &destination);
-	decision->source = source;
-	decision->destination = destination;
+	find_ends(packet, decision->revision, source, destination);
+	if (connection->kept & CT_FLAG_HAIRPIN)
+		*destination = *source;
 	decision->direction = connection->hook.direction;
-	decision->reason = check_ends(&connection->hook, &source, &destination);
-	if (decision->reason)
+	decision->service = connection->service;
+	decision->reason = check_ends(&connection->hook, source, destination);
+	if (!decision->reason && connection->reply &&
+	    !comes_from_living_backend(packet, connection, decision->revision))
+		decision->reason = REASON_NO_BACKEND;
+	/* As in Kubernetes, no policy stands between a workload and itself. */
+	if (decision->reason || connection->kept & CT_FLAG_HAIRPIN)
 		return;
 	if (connection->related) {
-		find_ends(quoted, decision->revision, &source, &destination);
-		judge_connection(quoted, connection, decision, &source, &destination);
+		judge_related(quoted, connection, decision);
 		return;
 	}
-	judge_connection(packet, connection, decision, &source, &destination);
+	judge_connection(packet, connection, decision, source, destination);
 	if (decision->reason && may_be_reply(packet, connection))
-		judge_as_reply(packet, connection, decision, &source, &destination);
+		judge_as_reply(packet, connection, decision, source, destination);
 }
 
 /* `quoted` is read where the packet is related to the connection of that one; elsewhere it may be the packet itself. */
@@ -191,7 +230,8 @@ __inline void fill_entry(const struct ct_lookup *ct, const struct connection *co
 	const struct party *opener = connection->reply ? &decision->destination : &decision->source;
 	const struct party *responder = connection->reply ? &decision->source : &decision->destination;
 	bool from_high = ct->from_high != connection->reply;
-	__u8 flags = (from_high ? CT_FLAG_FROM_HIGH : 0) | (connection->ingress_only ? CT_FLAG_INGRESS_ONLY : 0);
+	__u8 flags = (from_high ? CT_FLAG_FROM_HIGH : 0) | (connection->ingress_only ? CT_FLAG_INGRESS_ONLY : 0) |
+		     connection->kept;
 
 	entry->verdict = ct_verdict_word(ct, decision->revision, flags);
 	entry->endpoints = ct_endpoints_word(ct, connection->ingress_only ? 0 : opener->endpoint, responder->endpoint);
@@ -201,11 +241,24 @@ __inline void fill_entry(const struct ct_lookup *ct, const struct connection *co
 	entry->destination_identity = responder->identity;
 }
 
+__inline bool same_nat(const struct nat *one, const struct nat *other)
+{
+	return one->backend == other->backend && one->service == other->service && one->port == other->port &&
+	       same_address((const struct address *)one->address, (const struct address *)other->address);
+}
+
+__inline bool translates_the_same(const struct ct_entry *entry, const struct ct_entry *now)
+{
+	__u64 kept = CT_FLAG_TRANSLATED | CT_FLAG_FRONTEND | CT_FLAG_HAIRPIN;
+
+	return !((entry->verdict ^ now->verdict) & kept) && same_nat(&entry->nat, &now->nat);
+}
+
 __inline bool says_the_same(const struct ct_entry *entry, const struct ct_entry *now)
 {
 	return entry->endpoints == now->endpoints && entry->egress_record == now->egress_record &&
 	       entry->ingress_record == now->ingress_record && entry->source_identity == now->source_identity &&
-	       entry->destination_identity == now->destination_identity;
+	       entry->destination_identity == now->destination_identity && translates_the_same(entry, now);
 }
 
 __inline void keep_history(const struct ct_entry *old, struct ct_entry *now)
@@ -219,7 +272,7 @@ __inline void keep_history(const struct ct_entry *old, struct ct_entry *now)
 	}
 }
 
-/* 0 or the reason to drop. `now` is all zero. */
+/* 0 or the reason to drop. `now` is all zero but for what it translates to. */
 __subprogram int remember(const struct packet *packet, struct ct_lookup *ct, const struct connection *connection,
 			  const struct decision *decision, struct ct_entry *now)
 {
@@ -230,6 +283,7 @@ __subprogram int remember(const struct packet *packet, struct ct_lookup *ct, con
 		return 0;
 	}
 	now->created = bpf_jiffies64();
+	now->synced = now->created;
 	if (ct->entry)
 		keep_history(ct->entry, now);
 	else if (packet->protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_SYN))
@@ -284,6 +338,17 @@ __inline void continue_entry(const struct ct_lookup *ct, struct connection *conn
 	connection->remembered = 1;
 	connection->reply = ct->reply;
 	connection->ingress_only = !!(ct->verdict & CT_FLAG_INGRESS_ONLY);
+	connection->kept = ct->verdict & (CT_FLAG_TRANSLATED | CT_FLAG_FRONTEND | CT_FLAG_HAIRPIN);
+}
+
+/* The translation goes over into the entry to be written. */
+__inline void continue_translation(const struct ct_lookup *ct, struct connection *connection, struct ct_entry *now)
+{
+	if (!(connection->kept & CT_FLAG_TRANSLATED))
+		return;
+	ct_take_nat(ct, &now->nat);
+	connection->backend = now->nat.backend;
+	connection->service = now->nat.service;
 }
 
 /* Where egress was judged by another tuple, what travels back to the opener is the stack's: it rewrites the addresses
@@ -308,8 +373,10 @@ __subprogram int judge_packet(const struct packet *packet, const struct hook *ho
 	if (!scratch)
 		return REASON_INVALID_PACKET;
 	decision = &scratch->decision;
-	if (ct->entry)
+	if (ct->entry) {
 		continue_entry(ct, &connection);
+		continue_translation(ct, &connection, &scratch->entry);
+	}
 	judge_at_one_revision(packet, packet, &connection, decision);
 	if (!decision->reason && opens_connection(packet, &connection)) {
 		bool closes = ct->entry && ct_closes(ct->entry, packet, connection.reply);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The TC programs at the host side of an endpoint's interface, and the way of a packet through them:
  *
- *   parse -> (fragment) -> conntrack -> [identity -> policy -> remember -> report] -> deliver
+ *   parse -> (fragment) -> conntrack -> [service -> identity -> policy -> remember -> report] -> (translate) -> deliver
  *
  * What stands in brackets is done for new connections and after a change of policy, see judge.h; a packet whose
  * conntrack entry was judged by the active revision goes straight on.
@@ -20,6 +20,8 @@
 #include "neighbour.h"
 #include "parse.h"
 #include "report.h"
+#include "serve.h"
+#include "translate.h"
 
 /* Types that no map names, so that the object's BTF has them. */
 struct abi_exports {
@@ -135,6 +137,67 @@ __inline bool passes_by_cache(const struct packet *packet, const struct hook *ho
 	return true;
 }
 
+/* Of a connection through a service: passes_by_cache, in which `after` is what the packet then reads like. */
+__subprogram int passes_translated(const struct packet *packet, const struct hook *hook, struct ct_lookup *ct,
+				   struct packet *after, __u32 *receiver)
+{
+	if (!ct->entry || ct->verdict >> 32 != active_revision || !translate(packet, ct, after))
+		return false;
+	if (ct->verdict & CT_FLAG_FRONTEND || ct->reply) {
+		if (has_news(ct->entry, packet, ct->reply) && !tell_other(after, ct->entry, ct->reply))
+			return false;
+	}
+	return passes_by_cache(ct->verdict & CT_FLAG_FRONTEND ? after : packet, hook, ct, receiver);
+}
+
+__inline int rewrite_or_drop(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook,
+			     const struct packet *after)
+{
+	if (likely(!rewrite(skb, packet, after)))
+		return 0;
+	drop_unjudged(packet, hook, REASON_TRANSLATION_FAILED);
+	return REASON_TRANSLATION_FAILED;
+}
+
+/* Services are looked for where a connection begins: what comes out of an endpoint, or in from outside. */
+__inline bool may_open_service(const struct packet *packet, const struct hook *hook, const struct ct_lookup *ct)
+{
+	if (!may_be_for_service(packet) || (hook->direction == DIRECTION_INGRESS && !hook->uplink))
+		return false;
+	return !ct->entry || ct->verdict & CT_FLAG_FRONTEND;
+}
+
+/* What conntrack's entry, if there is one, does not let through as it is. */
+__inline int decide_anew(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook,
+			 struct ct_lookup *ct, __u32 *receiver)
+{
+	struct serve_scratch *serving = serve_scratch_here();
+	bool translated = ct->entry && ct->verdict & CT_FLAG_TRANSLATED;
+	int result = NOT_FOR_SERVICE;
+
+	if (!serving)
+		return REASON_INVALID_PACKET;
+	if (translated && passes_translated(packet, hook, ct, &serving->after, receiver))
+		return rewrite_or_drop(skb, packet, hook, &serving->after);
+	if (may_open_service(packet, hook, ct))
+		result = judge_service(packet, hook);
+	if (result == 0)
+		result = conclude_service(packet, receiver);
+	if (result == NOT_FOR_SERVICE) {
+		if (translated && (ct->verdict & CT_FLAG_FRONTEND || !translate(packet, ct, &serving->after))) {
+			ct->entry = 0;
+			translated = false;
+		}
+		result = judge_packet(packet, hook, ct, receiver);
+		if (result || !translated)
+			return result;
+	}
+	if (result)
+		return result;
+	tell_of_judgement(packet, &serving->after);
+	return rewrite_or_drop(skb, packet, hook, &serving->after);
+}
+
 /* 0 if the packet may go on to `receiver`, else it is dropped and reported. */
 __inline int decide(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook, __u32 *receiver)
 {
@@ -147,9 +210,13 @@ __inline int decide(struct __sk_buff *skb, const struct packet *packet, const st
 		return judge_packet(packet, hook, &ct, receiver);
 	}
 	ct_find(packet, &ct);
-	if (likely(passes_by_cache(packet, hook, &ct, receiver)))
+	/* Nothing comes back by the tuple that only the client sees. */
+	if (unlikely(ct.entry && ct.verdict & CT_FLAG_FRONTEND && ct.reply))
+		ct.entry = 0;
+	if (likely(!(ct.entry && ct.verdict & CT_FLAG_TRANSLATED)) &&
+	    likely(passes_by_cache(packet, hook, &ct, receiver)))
 		return 0;
-	return judge_packet(packet, hook, &ct, receiver);
+	return decide_anew(skb, packet, hook, &ct, receiver);
 }
 
 /* What is neither IPv4 nor IPv6, and what does not parse. */
@@ -243,7 +310,7 @@ int tell_end(struct end_request *asked)
 	entry = request.family == 4 ? bpf_map_lookup_elem(&ct4, &request.key) : bpf_map_lookup_elem(&ct6, &request.key);
 	if (!entry || !ct_expired(entry, protocol_of(&request)) || !ct_end_is_untold(entry))
 		return 0;
-	return write_end(&request, entry);
+	return write_end(&request, entry, TELLER_USER_SPACE);
 }
 
 /* For the loader, which measures how fast it runs. */

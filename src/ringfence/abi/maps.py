@@ -58,6 +58,8 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
     "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
+    "end_scratch": MapSpec("end_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V120"), 2, 0),
+    "backends": MapSpec("backends", MapType.ARRAY, np.dtype("<u4"), structs.BACKEND, 131072, 1024),
     "denial_limits": MapSpec("denial_limits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.DENIAL_LIMIT, 2048, 0),
     "ct4": MapSpec("ct4", MapType.LRU_HASH, structs.CT4_KEY, structs.CT_ENTRY, 262144, 0),
     "ct6": MapSpec("ct6", MapType.LRU_HASH, structs.CT6_KEY, structs.CT_ENTRY, 131072, 0),
@@ -68,13 +70,13 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "services": MapSpec("services", MapType.HASH, structs.SERVICE_KEY, np.dtype("<u4"), 65536, 1),
     "service_records": MapSpec("service_records", MapType.ARRAY, np.dtype("<u4"), structs.SERVICE, 65536, 1024),
     "service_tables": MapSpec("service_tables", MapType.ARRAY, np.dtype("<u4"), np.dtype("<u8"), 524288, 1024),
-    "backends": MapSpec("backends", MapType.ARRAY, np.dtype("<u4"), structs.BACKEND, 131072, 1024),
     "affinities": MapSpec("affinities", MapType.LRU_HASH, structs.AFFINITY_KEY, structs.AFFINITY, 65536, 0),
     "source_ranges": MapSpec("source_ranges", MapType.LPM_TRIE, structs.SOURCE_RANGE_KEY, np.dtype("<u4"), 65536, 1),
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
-    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V232"), 1, 0),
+    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V256"), 1, 0),
+    "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V112"), 1, 0),
 }
 
 KNOBS: Final[Mapping[str, Knob]] = {
@@ -96,4 +98,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "df6d8a4fdeec29e1bb059d7353de28a282e0444a6b170485374ae55e70411281"
+DIGEST: Final = "4c984f1ffb2f9995b8911540d1d010230e4f7f67802a598d197bdb34380cbbd6"

@@ -122,6 +122,16 @@ EVENT_TALLY: Final[np.dtype[Any]] = np.dtype(
         ("held_back", "<u8"),
     ]
 )
+BACKEND: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("state", ("<u8", (2,))),
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("pad", "<u2"),
+        ("group", "<u4"),
+        ("pad2", "<u8"),
+    ]
+)
 DENIAL_LIMIT: Final[np.dtype[Any]] = np.dtype(
     [
         ("flow", "<u8"),
@@ -178,6 +188,14 @@ CT4_KEY: Final[np.dtype[Any]] = np.dtype(
         ("pad", ("u1", (2,))),
     ]
 )
+NAT: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("service", "<u2"),
+        ("backend", "<u4"),
+    ]
+)
 CT_ENTRY: Final[np.dtype[Any]] = np.dtype(
     [
         ("verdict", "<u8"),
@@ -192,11 +210,17 @@ CT_ENTRY: Final[np.dtype[Any]] = np.dtype(
         ("bytes", ("<u8", (2,))),
         ("state", "u1"),
         ("tcp_flags", ("u1", (2,))),
-        ("pad", ("u1", (5,))),
-        ("nat_address", ("u1", (16,))),
-        ("nat_port", ">u2"),
-        ("service", "<u2"),
-        ("backend", "<u4"),
+        ("pad", "u1"),
+        ("synced", "<u4"),
+        (
+            "nat",
+            [
+                ("address", ("u1", (16,))),
+                ("port", ">u2"),
+                ("service", "<u2"),
+                ("backend", "<u4"),
+            ],
+        ),
     ]
 )
 COUNTER: Final[np.dtype[Any]] = np.dtype(
@@ -240,16 +264,6 @@ SERVICE: Final[np.dtype[Any]] = np.dtype(
         ("protocol", "u1"),
         ("scope", "u1"),
         ("pad", ("<u4", (3,))),
-    ]
-)
-BACKEND: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("state", ("<u8", (2,))),
-        ("address", ("u1", (16,))),
-        ("port", ">u2"),
-        ("pad", "<u2"),
-        ("group", "<u4"),
-        ("pad2", "<u8"),
     ]
 )
 AFFINITY_KEY: Final[np.dtype[Any]] = np.dtype(
