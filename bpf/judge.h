@@ -391,35 +391,3 @@ __subprogram int judge_packet(const struct packet *packet, const struct hook *ho
 	*receiver = receiver_of(&connection, decision);
 	return decision->reason;
 }
-
-/* An error is for the sender of what it quotes; an endpoint can only complain of what was sent to it. */
-__inline bool quotes_rightly(const struct packet *error, const struct packet *quoted, const struct hook *hook)
-{
-	if (!same_address(&error->destination, &quoted->source))
-		return false;
-	return hook->direction == DIRECTION_INGRESS || same_address(&error->source, &quoted->destination);
-}
-
-/* An ICMP error shares the verdict of the connection it quotes; one that quotes none is judged by its own type. */
-__subprogram int judge_icmp_error(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook,
-				  struct ct_lookup *ct, __u32 *receiver)
-{
-	struct connection connection = {.hook = *hook, .ingress_only = hook->from_source_hook};
-	struct judge_scratch *scratch = clean_scratch();
-	struct packet *quoted;
-
-	if (!scratch)
-		return REASON_INVALID_PACKET;
-	quoted = &scratch->quoted;
-	if (!parse_quoted(skb, packet, quoted) && quotes_rightly(packet, quoted, hook)) {
-		ct_find(quoted, ct);
-		if (ct->entry) {
-			connection.related = 1;
-			continue_entry(ct, &connection);
-		}
-	}
-	judge_at_one_revision(packet, quoted, &connection, &scratch->decision);
-	conclude(packet, &connection, &scratch->decision, 0);
-	*receiver = receiver_of(&connection, &scratch->decision);
-	return scratch->decision.reason;
-}

@@ -14,6 +14,7 @@
 #include "end.h"
 #include "endpoint.h"
 #include "fragment.h"
+#include "icmp_error.h"
 #include "judge.h"
 #include "limit.h"
 #include "maps.h"

@@ -23,6 +23,7 @@
 /* What is too large for the stack: as judge_scratch, one packet at a time on a CPU. */
 struct serve_scratch {
 	struct packet after; /* what the packet reads like once it is translated */
+	struct packet quoted_after; /* of an ICMP error: what it quotes */
 	struct connection connection;
 	struct choice choice;
 };

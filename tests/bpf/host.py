@@ -18,6 +18,7 @@ from scapy.packet import Packet
 from ringfence.abi import (
     KNOBS,
     Aggregation,
+    BackendState,
     CtStatus,
     Delivery,
     Direction,
@@ -25,6 +26,7 @@ from ringfence.abi import (
     MetricsLayout,
     PeerKind,
     Reason,
+    ServiceScope,
     Tier,
     Verdict,
 )
@@ -35,6 +37,7 @@ from ringfence.datapath.rings import EventRings
 from ringfence.datapath.syscall import SK_BUFF, TestRun, prog_test_run
 from ringfence.engine.commands import Commit, Peer, RuleRow, WriteEndpoint
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Backend, Frontend, ServiceRow
 
 LOOPBACK = 1
 ELSEWHERE = 1000
@@ -132,6 +135,20 @@ class Host:
         self.committer.commit(Commit(rules={number: rule}, policy={entry: number}))
         return number
 
+    def serve(self, address: str, port: int, *backends: tuple[str, int], **fields: Any) -> ServiceRow:
+        """Commit a service of one TCP port at an address; new connections go to `backends`, all of them."""
+        protocol = fields.pop("protocol", 6)
+        scope = fields.pop("scope", ServiceScope.ANY)
+        whole = tuple((Backend(ip_address(where), at), BackendState.ACTIVE) for where, at in backends)
+        given = {"name": "default/web", "group": "web", "backends": whole, "table": tuple(range(len(whole)))}
+        row = ServiceRow(**(given | fields))
+        self.committer.commit(Commit(services={Frontend(ip_address(address), port, protocol, scope): row}))
+        return row
+
+    def withdraw(self, address: str, port: int, protocol: int = 6) -> None:
+        """Commit that there is no such service any more."""
+        self.committer.commit(Commit(services={Frontend(ip_address(address), port, protocol): None}))
+
     def isolate(self, name: str, direction: Direction) -> int:
         """Default deny for an endpoint."""
         entry = key(self.endpoints[name].identity, direction)
@@ -204,6 +221,13 @@ class Host:
             for found, entry in zip(*conntrack.dump(), strict=True):
                 entry["last_seen"] -= np.uint64(seconds * KNOBS["jiffies_per_second"].default)
                 conntrack.update(found, entry)
+
+    def forget_clients(self, seconds: float) -> None:
+        """Make what affinity knows of clients older."""
+        affinities = self.loaded.maps["affinities"]
+        for found, entry in zip(*affinities.dump(), strict=True):
+            entry["last_used"] -= np.uint64(seconds * KNOBS["jiffies_per_second"].default)
+            affinities.update(found, entry)
 
     def _run_at(self, at: Endpoint, program: str, packet: Packet | bytes, mark: int) -> Outcome:
         self.place(at, LOOPBACK)

@@ -76,7 +76,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
     "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V256"), 1, 0),
-    "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V112"), 1, 0),
+    "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V168"), 1, 0),
 }
 
 KNOBS: Final[Mapping[str, Knob]] = {
@@ -98,4 +98,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "4c984f1ffb2f9995b8911540d1d010230e4f7f67802a598d197bdb34380cbbd6"
+DIGEST: Final = "89c9a125788b3b677c52d4c05548c58c11e478192a6e00a1b275e906a2418cc9"

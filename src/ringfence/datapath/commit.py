@@ -16,6 +16,7 @@ import numpy as np
 
 from ringfence.abi import RULE
 from ringfence.datapath.addresses import Network, is_whole
+from ringfence.datapath.services import ServiceTable
 from ringfence.datapath.shapes import LiveShapes
 from ringfence.datapath.syscall import BpfMap
 from ringfence.datapath.tables import PeerTable, PolicyTable
@@ -34,6 +35,7 @@ class Committer:
         self._rules: Any = maps["rules"].mmap_array()
         self.policy = PolicyTable(maps)
         self.peers = PeerTable(maps)
+        self.services = ServiceTable(maps, self.revision)
         self._silent_keys: list[PolicyKey] = []
         self._silent_prefixes: list[Network] = []
         self._tidy()
@@ -52,12 +54,15 @@ class Committer:
         active = self.revision
         self._check_rules(change.rules)
         self._delete_silent()
+        self.services.delete_old()
         with ExitStack() as undo:
             self._write_rules(change.rules)
             self._prepare_policy(change.policy, active, undo)
             self._prepare_peers(change.peers, active, undo)
+            self.services.prepare(change.services, active, undo)
             undo.pop_all()
         self._revision[0] = active + 1
+        self.services.confirm()
         self._silent_keys = [key for key, number in change.policy.items() if not number]
         self._silent_prefixes = [network for network, peer in change.peers.items() if peer is None]
         # The change is in force: what cannot be deleted now says nothing, and goes before the next commit.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ringfence.abi import Aggregation, Reason, Verdict
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Frontend, ServiceRow
 
 Network = IPv4Network | IPv6Network
 
@@ -38,15 +39,17 @@ class Commit:
     """One atomic change of the policy state: active for no packet before all of it is active for every packet.
 
     `rules` are new rule numbers (from 1), `policy` maps keys to rule numbers (0 takes the entry away), `peers` maps
-    address prefixes to what is known of them (None takes the prefix away). Only what changed is named.
+    address prefixes to what is known of them (None takes the prefix away), `services` maps frontends to what they lead
+    to (None takes the frontend away). Only what changed is named.
     """
 
     rules: Mapping[int, RuleRow] = field(default_factory=dict)
     policy: Mapping[PolicyKey, int] = field(default_factory=dict)
     peers: Mapping[Network, Peer | None] = field(default_factory=dict)
+    services: Mapping[Frontend, ServiceRow | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.policy or self.peers)
+        return bool(self.policy or self.peers or self.services)
 
 
 @dataclass(frozen=True, slots=True)

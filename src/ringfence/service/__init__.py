@@ -1,0 +1,1 @@
+"""Services: from manifests to frontends and the backends that each leads to. No I/O."""
