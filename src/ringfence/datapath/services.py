@@ -1,8 +1,8 @@
 """The service tables of a loaded object: frontends, the tables that they lead to, and who may use them.
 
 A table of words is never changed while a revision uses it: a change writes another one, and the frontend's slot names
-that from the revision to come on. What the revision before used is given back by the commit after, so that a packet that
-is being judged reads nothing half-written.
+that from the revision to come on. What the revision before used is given back by the commit after, so a packet that is
+being judged reads nothing half-written.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class ServiceTable:
         for frontend, row in wanted.items():
             change.begins[frontend] = self._write_table(row, change.groups[row.group], undo)
         undo.callback(self.table.clear_future, active)
-        rows = {each: row for each in services if (row := change.rows.get(each) or self.row_of.get(each))}
+        rows = {each: at for each in services if (at := change.rows.get(each) or self.row_of.get(each))}
         self.table.prepare(list(rows.values()), [change.begins.get(each, 0) for each in rows], active)
         if change.rows:
             undo.callback(self._map.delete_batch, service_keys(change.rows))
