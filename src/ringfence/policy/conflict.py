@@ -1,6 +1,6 @@
 """Conflicts: what each document says alone is in order, but two of them cannot both be so.
 
-A policy or pod that stands in two documents, a namespace with other labels in each, or an address that two pods have:
+A policy, pod or service that stands in two documents, a namespace with other labels in each, or an address that two pods have:
 which of them is meant nobody can know, so both places are named.
 """
 
@@ -12,6 +12,7 @@ from typing import Protocol
 from ringfence.errors import Problem
 from ringfence.policy.manifest import Namespace, Pod
 from ringfence.policy.rule import Origin, Policy
+from ringfence.policy.services import EndpointSlice, Service
 
 
 class _Placed(Protocol):
@@ -26,6 +27,9 @@ def conflicts(found: Iterable[object]) -> list[Problem]:
     named: dict[str, list[_Placed]] = {}
     for policy in (each for each in objects if isinstance(each, Policy)):
         named.setdefault(policy.uid, []).append(policy)
+    for each in objects:
+        if isinstance(each, Service | EndpointSlice):
+            named.setdefault(each.uid, []).append(each)
     for pod in pods:
         named.setdefault(f"Pod/{pod.path}", []).append(pod)
     return [*_twice(named), *_relabelled(objects), *_shared_addresses(pods)]

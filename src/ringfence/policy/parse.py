@@ -40,6 +40,14 @@ from ringfence.policy.manifest import (
 )
 from ringfence.policy.rule import Policy
 from ringfence.policy.schema import validation_problems
+from ringfence.policy.services import (
+    EndpointSlice,
+    Service,
+    ServiceManifest,
+    SliceManifest,
+    read_service,
+    read_slice,
+)
 from ringfence.policy.tiers import read_admin_policy
 
 
@@ -61,6 +69,8 @@ class Parsed:
     tests: tuple[PolicyTest, ...]
     warnings: tuple[Problem, ...]
     passed_over: Mapping[str, int]
+    services: tuple[Service, ...] = ()
+    slices: tuple[EndpointSlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ KINDS: Final = {
     "Namespace": _Kind(NamespaceManifest, read_namespace, ("v1",)),
     "Pod": _Kind(PodManifest, read_pod, ("v1",)),
     "Node": _Kind(NodeManifest, read_node, ("v1",)),
+    "Service": _Kind(ServiceManifest, read_service, ("v1",)),
+    "EndpointSlice": _Kind(SliceManifest, read_slice, ("discovery.k8s.io/v1",)),
     "PolicyTest": _Kind(TestManifest, read_test, ("ringfence.io/v1",)),
     "CiliumNetworkPolicy": _CILIUM,
     "CiliumClusterwideNetworkPolicy": _CILIUM,
@@ -139,6 +151,8 @@ class _Parser:
             namespaces=tuple(each for each in self._found if isinstance(each, Namespace)),
             pods=tuple(each for each in self._found if isinstance(each, Pod)),
             nodes=tuple(each for each in self._found if isinstance(each, Node)),
+            services=tuple(each for each in self._found if isinstance(each, Service)),
+            slices=tuple(each for each in self._found if isinstance(each, EndpointSlice)),
             tests=tuple(each for each in self._found if isinstance(each, PolicyTest)),
             warnings=tuple(sorted(self.problems)),
             passed_over=dict(self._passed_over),

@@ -1,0 +1,162 @@
+"""The service table: what is desired of services, and the frontends that it comes to.
+
+A service is looked at again when it, one of its slices, or what it depends on of this host has changed; only what differs
+then is the difference that a commit makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ringfence.errors import BadInput, NotFound
+from ringfence.identity.prefixes import Address
+from ringfence.policy.services import EndpointSlice, Service
+from ringfence.service.frontends import Member, Node, Rows, service_rows
+from ringfence.service.maglev import DEFAULT_SIZE
+from ringfence.service.row import Frontend, ServiceRow
+
+Object = Service | EndpointSlice
+
+
+class Services:
+    """All services and slices by uid, and the rows they come to."""
+
+    def __init__(self, maglev_size: int = DEFAULT_SIZE) -> None:
+        self._services: dict[str, Service] = {}
+        self._slices: dict[str, dict[str, EndpointSlice]] = {}  # service's path -> uid -> slice
+        self._slice_owner: dict[str, str] = {}
+        self._rows: dict[str, Rows] = {}
+        self._owner: dict[Frontend, str] = {}
+        self._maglev_size = maglev_size
+        self._node = Node(maglev_size=maglev_size)
+        self._doubtful: set[str] = set()
+        self._changed: dict[Frontend, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._services)
+
+    def services(self) -> list[Service]:
+        """All services, by namespace and name."""
+        return sorted(self._services.values(), key=lambda each: each.path)
+
+    def rows_of(self, service: Service) -> Mapping[Frontend, ServiceRow]:
+        """The frontends of a service as they are wanted."""
+        return self._rows.get(service.path, {})
+
+    def slices_of(self, service: Service) -> list[EndpointSlice]:
+        """The slices of a service."""
+        return list(self._slices.get(service.path, {}).values())
+
+    def get(self, uid: str) -> Object | None:
+        """The service or slice of a uid."""
+        path = uid.partition("/")[2]
+        if uid.startswith("Service/"):
+            return self._services.get(path)
+        return self._slices.get(self._slice_owner.get(uid, ""), {}).get(uid)
+
+    def find(self, name: str) -> str:
+        """The uid that people mean by `[[KIND/]NAMESPACE/]NAME`. Raises `NotFound`."""
+        parts = name.split("/")
+        kind = parts.pop(0) if len(parts) == 3 else "Service"
+        uid = "/".join([kind, *(parts if len(parts) == 2 else ["default", *parts])])
+        if self.get(uid) is None:
+            raise NotFound(f"no service is named {name!r}")
+        return uid
+
+    def apply(self, objects: Sequence[Object]) -> None:
+        """Take these in; one of the same uid is replaced. Raises `BadInput` with nothing changed."""
+        before = {each.uid: self.get(each.uid) for each in objects}
+        for each in objects:
+            self._put(each)
+        try:
+            self._settle()
+        except BadInput:
+            for uid, old in before.items():
+                self._take_away(uid)
+                if old is not None:
+                    self._put(old)
+            self._settle()
+            raise
+
+    def delete(self, uids: Iterable[str]) -> None:
+        """Forget these."""
+        for uid in uids:
+            self._take_away(uid)
+        self._settle()
+
+    def host_changed(self, addresses: Iterable[Address], members: Sequence[Member]) -> None:
+        """What the host is now: its own addresses and its workloads."""
+        local = frozenset(address for member in members for address in member.addresses)
+        node = Node(frozenset(addresses), members, self._maglev_size, local)
+        if node == self._node:
+            return
+        before, self._node = self._node, node
+        for path, service in self._services.items():
+            by_ports = any(port.node_port for port in service.ports) and before.addresses != node.addresses
+            by_members = not self._slices.get(path) or service.inside_local or service.outside_local
+            if by_ports or by_members:
+                self._doubtful.add(path)
+        self._settle()
+
+    def wanted(self, frontend: Frontend) -> ServiceRow | None:
+        """What a frontend is to lead to, None for nothing."""
+        owner = self._owner.get(frontend)
+        return self._rows[owner][frontend] if owner is not None else None
+
+    def take_changes(self) -> list[Frontend]:
+        """The frontends that may have become different since this was last asked."""
+        changed, self._changed = list(self._changed), {}
+        return changed
+
+    def _put(self, what: Object) -> None:
+        if isinstance(what, Service):
+            self._services[what.path] = what
+            self._doubtful.add(what.path)
+            return
+        self._take_away(what.uid)
+        owner = f"{what.namespace}/{what.service}"
+        self._slices.setdefault(owner, {})[what.uid] = what
+        self._slice_owner[what.uid] = owner
+        self._doubtful.add(owner)
+
+    def _take_away(self, uid: str) -> None:
+        path = uid.partition("/")[2]
+        if uid.startswith("Service/"):
+            self._services.pop(path, None)
+            self._doubtful.add(path)
+            return
+        owner = self._slice_owner.pop(uid, None)
+        if owner is not None:
+            self._slices[owner].pop(uid)
+            if not self._slices[owner]:
+                del self._slices[owner]
+            self._doubtful.add(owner)
+
+    def _settle(self) -> None:
+        """Bring the rows up to date. Raises `BadInput` where two services want one frontend."""
+        doubtful, self._doubtful = self._doubtful, set()
+        fresh = {path: self._rows_for(path) for path in sorted(doubtful)}
+        for path in fresh:
+            for frontend in self._rows.pop(path, {}):
+                self._owner.pop(frontend, None)
+                self._changed[frontend] = None
+        for path, rows in fresh.items():
+            for frontend in rows:
+                other = self._owner.setdefault(frontend, path)
+                if other != path:
+                    for each in rows:
+                        if self._owner.get(each) == path:
+                            del self._owner[each]
+                    self._doubtful |= doubtful
+                    raise BadInput(_taken(frontend, path, other))
+                self._changed[frontend] = None
+            self._rows[path] = rows
+
+    def _rows_for(self, path: str) -> Rows:
+        service = self._services.get(path)
+        return service_rows(service, self._slices.get(path, {}).values(), self._node) if service else {}
+
+
+def _taken(frontend: Frontend, path: str, other: str) -> str:
+    what = f"port {frontend.port}" if frontend.port else "address"
+    return f"service {path}: {what} of {frontend.address} is that of service {other} already"
