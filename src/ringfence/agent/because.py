@@ -17,6 +17,8 @@ from ringfence.engine.events import (
     PoliciesApplied,
     PoliciesDeleted,
     Restored,
+    ServicesApplied,
+    ServicesDeleted,
     Together,
 )
 
@@ -33,6 +35,8 @@ _SINGLE: Final[dict[type[Any], Callable[[Any], str]]] = {
     Restored: lambda _: "agent started",
     PoliciesApplied: lambda event: _policies("applied", [policy.uid for policy in event.policies]),
     PoliciesDeleted: lambda event: _policies("deleted", event.uids),
+    ServicesApplied: lambda event: _policies("applied", [each.uid for each in event.objects]),
+    ServicesDeleted: lambda event: _policies("deleted", event.uids),
 }
 
 

@@ -20,7 +20,7 @@ from ringfence.datapath.syscall import BpfMap
 from ringfence.engine.known import Known
 from ringfence.errors import BadInput, NotFound, RingfenceError
 
-_SCRATCH: Final = "judge_scratch"  # the programs' own, of the packet they judged last
+_SCRATCH: Final = "_scratch"  # ends the names of the programs' own, of the packet they judged last
 
 
 class Contents:
@@ -86,7 +86,7 @@ class Contents:
     def _written(self, name: str) -> BpfMap:
         """A map that can be written by hand. Raises `BadInput` for one whose elements are not values of fields."""
         found = self._named(name)
-        if name in (OUTER, _SCRATCH) or (found.spec.type.per_cpu and not found.counts):
+        if name == OUTER or name.endswith(_SCRATCH) or (found.spec.type.per_cpu and not found.counts):
             raise BadInput(f"map {name} cannot be written by hand: each CPU has its own elements, or it is a ring")
         return found
 
@@ -152,7 +152,7 @@ def _count(bpf_map: BpfMap) -> int:
 
 def _rows_by_cpu(bpf_map: BpfMap, known: Known) -> list[shapes.MapRow]:
     """Values that have no sum over the CPUs, each with the row and CPU that it is of."""
-    if bpf_map.spec.name == _SCRATCH:
+    if bpf_map.spec.name.endswith(_SCRATCH):
         return []
     keys, values = bpf_map.dump_by_cpu()
     found: list[shapes.MapRow] = []

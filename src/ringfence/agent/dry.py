@@ -10,6 +10,7 @@ from ringfence.abi import COUNTER, MAPS, Aggregation, Delivery, Direction, PeerK
 from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
+from ringfence.datapath.balancing import BackendFound, FrontendFound
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -18,6 +19,8 @@ from ringfence.engine.known import Known
 from ringfence.errors import NotFound, Unavailable
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Frontend, ServiceRow
+from ringfence.service.text import frontend_text, row_text
 from ringfence.traffic import format_protocol
 
 Say = Callable[[str], None]
@@ -61,10 +64,17 @@ class DryKernel:
         self.event_settings = events
         self._entries: dict[PolicyKey, int] = {}
         self._peers: dict[Network, Peer] = {}
+        self._services: dict[Frontend, ServiceRow] = {}
         self.revision = 0
 
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return dict(self._entries), dict(self._peers)
+
+    def frontends(self) -> list[Frontend]:
+        return list(self._services)
+
+    def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
+        raise Unavailable("there are no maps to read back in a dry run")
 
     def leftovers(self) -> tuple[set[int], set[int]]:
         return set(), set()
@@ -81,6 +91,9 @@ class DryKernel:
         self._peers.update({network: peer for network, peer in command.peers.items() if peer})
         for network in [network for network, peer in command.peers.items() if peer is None]:
             self._peers.pop(network, None)
+        self._services |= {frontend: row for frontend, row in command.services.items() if row}
+        for frontend in [frontend for frontend, row in command.services.items() if row is None]:
+            self._services.pop(frontend, None)
         for line in commit_lines(command, self.revision):
             self._say(line)
 
@@ -176,6 +189,7 @@ def commit_lines(commit: Commit, revision: int) -> list[str]:
     for network, peer in commit.peers.items():
         said = f"identity {peer.identity}, class {peer.prefix_class}, endpoint {peer.endpoint}" if peer else "gone"
         lines.append(f"prefix {network}: {said}")
+    lines += [f"service {frontend_text(frontend)}: {row_text(row)}" for frontend, row in commit.services.items()]
     return [*lines, f"activate revision {revision}"]
 
 

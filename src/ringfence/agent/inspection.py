@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from ringfence.agent import views
+from ringfence.agent import service_views, views
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.maplog import BY_HAND, MapLog
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.service_shapes import BalancingShape
 from ringfence.datapath.addresses import is_whole
 from ringfence.engine.engine import Engine
 from ringfence.engine.known import Known
@@ -23,6 +24,7 @@ class Inspection:
     def __init__(self, engine: Engine, kernel: Kernel, log: MapLog) -> None:
         self._kernel = kernel
         self._known = engine.known
+        self._services = engine.services
         self._log = log
 
     async def connections(self, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:
@@ -46,6 +48,10 @@ class Inspection:
         found = {row["key"]: row["value"] for row in rows["rows"]}
         at = sorted(((network, peer.endpoint) for network, peer in peers.items() if peer.endpoint), key=_order)
         return list(_addresses([(_text(network), row) for network, row in at], found, self._known))
+
+    async def balancing(self) -> BalancingShape:
+        frontends, backends = await asyncio.to_thread(self._kernel.balancing)
+        return service_views.balancing(frontends, backends, self._services)
 
     def map_changes(self, name: str, *, follow: bool) -> AsyncIterator[MapChange | dict[str, int]]:
         return self._log.changes(name, self._known, follow=follow)

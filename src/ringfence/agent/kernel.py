@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ringfence.abi import Aggregation, Delivery
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
+from ringfence.datapath.balancing import BackendFound, FrontendFound
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -18,6 +19,7 @@ from ringfence.engine.events import Address
 from ringfence.engine.known import Known
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Frontend
 
 Hits = npt.NDArray[Any]
 
@@ -112,6 +114,12 @@ class Kernel(Protocol):
 
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         """The entries (key -> rule number) and prefixes that are active."""
+
+    def frontends(self) -> list[Frontend]:
+        """The addresses and ports of services that are active."""
+
+    def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
+        """Services as the maps have them. Reads whole maps: to be called from a thread."""
 
     def leftovers(self) -> tuple[set[int], set[int]]:
         """Rows of endpoints that are filled, and interfaces that are hooked: after a kill more than are wanted."""

@@ -12,6 +12,7 @@ from ringfence.agent.contents import Contents
 from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
 from ringfence.agent.tracking import CONNTRACK, Tracking
 from ringfence.datapath import attach, clsact
+from ringfence.datapath.balancing import BackendFound, FrontendFound, read_backends, read_frontends
 from ringfence.datapath.bpf import program_info
 from ringfence.datapath.commit import Committer
 from ringfence.datapath.delivery import deliveries
@@ -23,6 +24,7 @@ from ringfence.datapath.untold import Ends, HeldBack
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Frontend
 
 _EVENT_WORDS = ("event_aggregation", "denials_per_second")
 _READ_FOR_A_CALL = 7  # rows that are read in one call among many, in the time that one takes alone
@@ -63,6 +65,12 @@ class LiveKernel:
 
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return self._committer.rule_numbers(), self._committer.peer_entries()
+
+    def frontends(self) -> list[Frontend]:
+        return self._committer.services.frontends
+
+    def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
+        return read_frontends(self._maps), read_backends(self._maps)
 
     def leftovers(self) -> tuple[set[int], set[int]]:
         links = (self._directory / "links").glob("*")

@@ -191,6 +191,7 @@ class _Agent:
             node_addresses=node_addresses(),
             entries=entries,
             peers=peers,
+            frontends=tuple(self.kernel.frontends()),
         )
 
     async def _serve(self, servers: Sequence[Server], hub: Hub, log: MapLog, news: NetworkNews) -> None:

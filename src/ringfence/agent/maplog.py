@@ -1,4 +1,4 @@
-"""The map log: every change that the agent made to policy, ipcache and endpoints, when, and what led to it.
+"""The map log: every change that the agent made to policy, ipcache, endpoints and services, when, and what led to it.
 
 A commit is kept as it is and put into words when somebody asks: with nobody asking it costs the loop next to nothing.
 """
@@ -22,9 +22,10 @@ from ringfence.engine.events import Event
 from ringfence.engine.known import Known
 from ringfence.errors import NotFound
 from ringfence.flow.format import rfc3339
+from ringfence.service.text import frontend_text, row_text
 
 #: The maps whose changes are kept. Of `ipcache` both maps of addresses, whole ones and prefixes.
-LOGGED: Final = ("policy", "ipcache", "endpoints")
+LOGGED: Final = ("policy", "ipcache", "endpoints", "services")
 _KEPT_CHANGES: Final = 65536
 _QUEUED: Final = 1024  # batches that a reader may be behind
 _SLICE: Final = 32  # changes put into words in one go
@@ -56,7 +57,10 @@ class Batch:
     @property
     def size(self) -> int:
         """How many elements it is about, about."""
-        return sum(len(each.policy) + len(each.peers) if isinstance(each, Commit) else 1 for each in self.changes)
+        return sum(
+            len(each.policy) + len(each.peers) + len(each.services) if isinstance(each, Commit) else 1
+            for each in self.changes
+        )
 
 
 class Reader:
@@ -164,14 +168,21 @@ def _elements(change: Change, name: str, known: Known) -> Iterator[_Told]:
         if change["map"] == name or (change["map"], name) == ("ipcache_exact", "ipcache"):
             yield _plain(change["key"]), None if change["after"] is None else _plain(change["after"]), []
     elif isinstance(change, Commit):
-        if name == "policy":
-            for key, number in change.policy.items():
-                yield key_text(key, known), (rule_text(number, known) if number else None), []
-        elif name == "ipcache":
-            for network, peer in change.peers.items():
-                yield str(network), None if peer is None else peer_text(peer, known), []
+        yield from _committed(change, name, known)
     elif name == "endpoints":
         yield from _row(change, known)
+
+
+def _committed(commit: Commit, name: str, known: Known) -> Iterator[_Told]:
+    if name == "policy":
+        for key, number in commit.policy.items():
+            yield key_text(key, known), (rule_text(number, known) if number else None), []
+    elif name == "services":
+        for frontend, row in commit.services.items():
+            yield frontend_text(frontend), None if row is None else row_text(row), []
+    elif name == "ipcache":
+        for network, peer in commit.peers.items():
+            yield str(network), None if peer is None else peer_text(peer, known), []
 
 
 def _row(change: Change, known: Known) -> Iterator[_Told]:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, cast
 
 from ringfence.abi import DIGEST, Aggregation
-from ringfence.agent import views
+from ringfence.agent import service_views, views
 from ringfence.agent.changes import Changes
 from ringfence.agent.explaining import explain
 from ringfence.agent.hub import Form, Hub
@@ -30,6 +30,7 @@ from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
 from ringfence.api import shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.service_shapes import ServiceShape
 from ringfence.datapath.interfaces import WorkloadInterface
 from ringfence.engine.commands import Attach
 from ringfence.engine.engine import Engine
@@ -42,6 +43,9 @@ from ringfence.engine.events import (
     Event,
     PoliciesApplied,
     PoliciesDeleted,
+    ServiceObject,
+    ServicesApplied,
+    ServicesDeleted,
     Together,
     Workload,
 )
@@ -221,12 +225,15 @@ class Service:
         parsed = await self._parse(sources)
         remember = self._.files.applied(sources, parsed.policies) | self._.namespaces.applied(parsed.namespaces)
         relabelled = self._.namespaces.relabelled(parsed.namespaces, self._engine.endpoints)
+        balanced: tuple[ServiceObject, ...] = (*parsed.services, *parsed.slices)
         events: list[Event] = [PoliciesApplied(parsed.policies), *relabelled]
+        if balanced:
+            events.append(ServicesApplied(balanced))
         revision = await self._change(Together(tuple(events)), remember)
         self._.namespaces.confirm(parsed.namespaces)
         return {
             "revision": revision,
-            "applied": [policy.uid for policy in parsed.policies],
+            "applied": [*(policy.uid for policy in parsed.policies), *(each.uid for each in balanced)],
             "warnings": [views.problem(warning) for warning in parsed.warnings],
             "milliseconds": round((monotonic() - start) * 1000, 3),
         }
@@ -247,6 +254,16 @@ class Service:
         revision = await self._change(PoliciesDeleted(tuple(wanted)), self._.files.deleted(wanted))
         milliseconds = round((monotonic() - start) * 1000, 3)
         return {"revision": revision, "applied": wanted, "warnings": [], "milliseconds": milliseconds}
+
+    def services(self) -> list[ServiceShape]:
+        return service_views.services(self._engine.services)
+
+    async def delete_services(self, names: list[str]) -> shapes.Applied:
+        start = monotonic()
+        found = self._engine.services.with_slices(names)
+        revision = await self._change(ServicesDeleted(tuple(found)), {})
+        milliseconds = round((monotonic() - start) * 1000, 3)
+        return {"revision": revision, "applied": found, "warnings": [], "milliseconds": milliseconds}
 
     def policies(self) -> list[shapes.PolicyShape]:
         return [views.policy(found) for found in sorted(self._engine.state.policies, key=lambda policy: policy.uid)]

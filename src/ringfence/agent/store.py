@@ -16,6 +16,7 @@ from ringfence.identity.reserved import FIRST_PREFIX
 from ringfence.labels import Labels
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.rule import Policy
+from ringfence.service import stored
 
 SOURCE = "source"
 POLICY = "policy"
@@ -88,6 +89,7 @@ def read_engine(journal: Journal) -> Restored:
         identities={number: _own(number, labels) for number, labels in identities.items()},
         rules={int(number): memory.read_rule(fields) for number, fields in journal.items(memory.RULE)},
         endpoints={int(row): memory.read_workload(fields) for row, fields in journal.items(memory.ENDPOINT)},
+        services=tuple(stored.read(fields) for _, fields in journal.items(memory.SERVICE)),
         manual={memory.read_key(key): Verdict(verdict) for key, verdict in journal.items(memory.MANUAL)},
     )
 

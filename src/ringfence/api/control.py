@@ -11,6 +11,7 @@ from typing import Protocol
 from ringfence.api import shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.service_shapes import BalancingShape, ServiceShape
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
@@ -37,6 +38,9 @@ class Inspection(Protocol):
 
     async def endpoints(self) -> list[LocalAddress]:
         """The addresses of this host's workloads, as the kernel has them."""
+
+    async def balancing(self) -> BalancingShape:
+        """Frontends and backends of services, as the kernel has them. Raises `Unavailable`."""
 
     def map_changes(self, name: str, *, follow: bool) -> AsyncIterator[MapChange | dict[str, int]]:
         """The last changes that the agent made to a map, and with `follow` every later one, registered before this
@@ -101,6 +105,12 @@ class Control(Protocol):
 
     async def delete_policies(self, uids: list[str]) -> shapes.Applied:
         """Take policies out of force; all or none."""
+
+    def services(self) -> list[ServiceShape]:
+        """All services, by namespace and name."""
+
+    async def delete_services(self, names: list[str]) -> shapes.Applied:
+        """Forget services, each with its slices; all or none. Raises `NotFound`."""
 
     def policies(self) -> list[shapes.PolicyShape]:
         """All policies in force, by uid."""

@@ -14,6 +14,7 @@ from ringfence.api import shapes
 from ringfence.api.bpf_routes import bpf_routes
 from ringfence.api.control import Control
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.service_routes import service_routes
 from ringfence.api.streams import in_slices, json_lines
 from ringfence.api.web import Terms, add_page, add_stream
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
@@ -37,6 +38,7 @@ def create_app(control: Control) -> FastAPI:
     _config_routes(app, control)
     _policy_routes(app, control)
     _entry_routes(app, control)
+    service_routes(app, control)
     bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)

@@ -85,7 +85,7 @@ class JudgingKernel:
             return Peer(known.identity, known.prefix_class, rows[known.pod] if known.pod else 0) if known else None
 
         self._actual.doubt([*self._actual.entries, *entries], [*self._actual.peers, *compiled.ipcache])
-        commit = self._actual.difference(entries.get, peer)
+        commit = self._actual.difference(entries.get, peer, lambda _: None)
         if commit:
             self._committer.commit(commit)
         self._actual.confirm(commit)

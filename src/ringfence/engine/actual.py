@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from ringfence.engine.commands import Commit, Network, Peer, RuleRow
 from ringfence.engine.numbers import RuleNumbers
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.service.row import Frontend, ServiceRow
 from ringfence.verdict import RuleText
+
+#: What a frontend leads to that an earlier run wrote: nothing that is wanted, so it is written again.
+_UNKNOWN = ServiceRow("", "")
 
 
 class Actual:
@@ -19,24 +23,38 @@ class Actual:
         self._numbers = numbers
         self.entries: dict[PolicyKey, int] = {}
         self.peers: dict[Network, Peer] = {}
+        self.services: dict[Frontend, ServiceRow] = {}
         self._doubtful_keys: dict[PolicyKey, None] = {}
         self._doubtful_prefixes: dict[Network, None] = {}
+        self._doubtful_frontends: dict[Frontend, None] = {}
 
-    def adopt(self, entries: Mapping[PolicyKey, int], peers: Mapping[Network, Peer]) -> None:
+    def adopt(
+        self, entries: Mapping[PolicyKey, int], peers: Mapping[Network, Peer], frontends: Iterable[Frontend] = ()
+    ) -> None:
         """Take what the kernel was found to hold; all of it is to be looked at again."""
         self.entries = dict(entries)
         self.peers = dict(peers)
         for number in self.entries.values():
             self._numbers.use(number)
-        self.doubt(entries, peers)
+        self.services = dict.fromkeys(frontends, _UNKNOWN)
+        self.doubt(entries, peers, self.services)
 
-    def doubt(self, keys: Iterable[PolicyKey] = (), prefixes: Iterable[Network] = ()) -> None:
+    def doubt(
+        self,
+        keys: Iterable[PolicyKey] = (),
+        prefixes: Iterable[Network] = (),
+        frontends: Iterable[Frontend] = (),
+    ) -> None:
         """Look at these again when the next commit is made."""
         self._doubtful_keys.update(dict.fromkeys(keys))
         self._doubtful_prefixes.update(dict.fromkeys(prefixes))
+        self._doubtful_frontends.update(dict.fromkeys(frontends))
 
     def difference(
-        self, entry: Callable[[PolicyKey], RuleText | None], peer: Callable[[Network], Peer | None]
+        self,
+        entry: Callable[[PolicyKey], RuleText | None],
+        peer: Callable[[Network], Peer | None],
+        service: Callable[[Frontend], ServiceRow | None],
     ) -> Commit:
         """What would make the kernel hold what is wanted. Raises `RingfenceError` when the rule numbers run out."""
         policy: dict[PolicyKey, int] = {}
@@ -47,7 +65,9 @@ class Actual:
                 policy[key] = number
         peers = {prefix: peer(prefix) for prefix in self._doubtful_prefixes}
         peers = {prefix: known for prefix, known in peers.items() if known != self.peers.get(prefix)}
-        return Commit(rules=self._rows(policy.values()), policy=policy, peers=peers)
+        services = {frontend: service(frontend) for frontend in self._doubtful_frontends}
+        services = {frontend: row for frontend, row in services.items() if row != self.services.get(frontend)}
+        return Commit(rules=self._rows(policy.values()), policy=policy, peers=peers, services=services)
 
     def confirm(self, commit: Commit) -> None:
         """The kernel holds it now."""
@@ -63,8 +83,13 @@ class Actual:
             self.peers.pop(prefix, None)
             if known is not None:
                 self.peers[prefix] = known
+        for frontend, row in commit.services.items():
+            self.services.pop(frontend, None)
+            if row is not None:
+                self.services[frontend] = row
         self._doubtful_keys.clear()
         self._doubtful_prefixes.clear()
+        self._doubtful_frontends.clear()
 
     def _rows(self, used: Iterable[int]) -> dict[int, RuleRow]:
         """The rows of the numbers that no entry uses yet."""

@@ -45,18 +45,23 @@ from ringfence.engine.events import (
     PoliciesApplied,
     PoliciesDeleted,
     Restored,
+    ServicesApplied,
+    ServicesDeleted,
     Together,
     Workload,
 )
 from ringfence.engine.known import Known
 from ringfence.engine.manual import manual_rule, problem_of
 from ringfence.engine.numbers import RuleNumbers
+from ringfence.engine.services import Services
 from ringfence.errors import BadInput, NotFound
 from ringfence.policy.builtin import Settings
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.resolve import default_key
 from ringfence.policy.rule import DEFAULT_PRECEDENCE
 from ringfence.policy.state import PolicyState
+from ringfence.service import stored
+from ringfence.service.frontends import Member
 from ringfence.verdict import RuleText
 
 _DEFAULT_SETTINGS = Settings()
@@ -68,11 +73,13 @@ class Engine:
     def __init__(self, settings: Settings = _DEFAULT_SETTINGS) -> None:
         self.state = PolicyState(settings)
         self.endpoints = Endpoints()
+        self.services = Services()
         self.numbers = RuleNumbers()
         self.manual: dict[PolicyKey, Verdict] = {}
         self.known = Known(self.numbers, self.endpoints)
         self.actual = Actual(self.numbers)
         self._nodes = NodeAddresses(frozenset())
+        self._host_changed = True
         self._inverses: list[Event] = []
         self._remember: dict[tuple[str, str], object] = {}
         self._before: list[Command] = []
@@ -88,6 +95,8 @@ class Engine:
             EndpointRemoved: self._remove_endpoint,
             EntrySet: self._set_entry,
             EntryDeleted: self._delete_entry,
+            ServicesApplied: self._apply_services,
+            ServicesDeleted: self._delete_services,
             NodeAddresses: self._set_nodes,
             Together: self._take_together,
             Restored: self._restore,
@@ -106,7 +115,7 @@ class Engine:
         """What is to be done about the events taken. What cannot be raises `RingfenceError` and is taken back."""
         try:
             self._collect()
-            self._commit = self.actual.difference(self.wanted, self._peer)
+            self._commit = self.actual.difference(self.wanted, self._peer, self.services.wanted)
         except BaseException:
             self.undo()
             raise
@@ -158,11 +167,19 @@ class Engine:
 
     def _collect(self) -> None:
         """Note what has become different since it was last noted."""
+        self._look_at_host()
         changes = self.state.take_changes()
-        self.actual.doubt(changes.policy, changes.peers)
+        self.actual.doubt(changes.policy, changes.peers, self.services.take_changes())
         for number, labels in changes.identities.items():
             self.known.identity(number, labels)
             self._remember[memory.IDENTITY, str(number)] = labels.stored() if labels is not None else None
+
+    def _look_at_host(self) -> None:
+        """Services depend on who lives here, and node ports on the node's addresses."""
+        if self._host_changed and self.services:
+            self._host_changed = False
+            members = [Member(each.workload.labels, each.workload.addresses) for each in self.endpoints]
+            self.services.host_changed(self.nodes, members)
 
     def _peer(self, network: Network) -> Peer | None:
         known = self.state.ipcache.get(network)
@@ -198,6 +215,7 @@ class Engine:
 
     def _put(self, old: Endpoint | None, new: Endpoint) -> None:
         self.endpoints.put(new)
+        self._host_changed = True
         workload, row = new.workload, new.row
         self.actual.doubt(prefixes=[*new.networks, *(old.networks if old else ())])
         self._remember[memory.ENDPOINT, str(row)] = memory.write_workload(workload)
@@ -231,6 +249,7 @@ class Engine:
         workload, row = endpoint.workload, endpoint.row
         self.state.remove_endpoint(endpoint.identity, workload.addresses)
         self.endpoints.remove(event.name)
+        self._host_changed = True
         self._divide(workload.addresses)
         self.actual.doubt(prefixes=endpoint.networks)
         self._remember[memory.ENDPOINT, str(row)] = None
@@ -260,8 +279,26 @@ class Engine:
         self._remember[memory.MANUAL, memory.write_key(key)] = None if verdict is None else int(verdict)
         self.actual.doubt([key])
 
+    def _apply_services(self, event: ServicesApplied) -> list[Event]:
+        replaced = [self.services.get(each.uid) for each in event.objects]
+        old = tuple(each for each in replaced if each is not None)
+        new = {each.uid for each in event.objects} - {each.uid for each in old}
+        self.services.apply(event.objects)
+        self._host_changed = True
+        for each in event.objects:
+            self._remember[memory.SERVICE, each.uid] = stored.write(each)
+        inverses: list[Event] = [ServicesApplied(old)] if old else []
+        return [*inverses, ServicesDeleted(tuple(sorted(new)))] if new else inverses
+
+    def _delete_services(self, event: ServicesDeleted) -> list[Event]:
+        found = [self.services.get(uid) for uid in event.uids]
+        self.services.delete(event.uids)
+        self._remember |= {(memory.SERVICE, uid): None for uid in event.uids}
+        return [ServicesApplied(tuple(each for each in found if each is not None))]
+
     def _set_nodes(self, event: NodeAddresses) -> list[Event]:
         before, self._nodes = self._nodes, event
+        self._host_changed = True
         self._divide(before.addresses | event.addresses, always=True)
         return [before]
 
@@ -291,7 +328,7 @@ class Engine:
         for number, labels in event.identities.items():
             self.state.allocator.restore(number, labels)
         self.numbers.restore(event.rules)
-        self.actual.adopt(event.entries, event.peers)
+        self.actual.adopt(event.entries, event.peers, event.frontends)
         for row, workload in event.endpoints.items():
             self.endpoints.restore(workload.name, row)
         self._apply_policies(PoliciesApplied(event.policies))
@@ -300,6 +337,7 @@ class Engine:
         for key, verdict in event.manual.items():
             self._set_entry(EntrySet(key, verdict))
         self._set_nodes(NodeAddresses(event.node_addresses))
+        self._apply_services(ServicesApplied(event.services))
         self.state.allocator.forget_unused()
         return []
 

@@ -11,9 +11,12 @@ from ringfence.engine.commands import Network, Peer
 from ringfence.labels import Labels
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
+from ringfence.policy.services import EndpointSlice, Service
+from ringfence.service.row import Frontend
 from ringfence.verdict import RuleText
 
 Address = IPv4Address | IPv6Address
+ServiceObject = Service | EndpointSlice
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,20 @@ class EntryDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesApplied:
+    """These services and slices are so; one of the same uid is replaced."""
+
+    objects: tuple[ServiceObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesDeleted:
+    """The services and slices of these uids are no more."""
+
+    uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAddresses:
     """The node's own addresses: all of them."""
 
@@ -120,8 +137,8 @@ class Together:
 class Restored:
     """What an earlier run left: what it remembered, and what the kernel holds. Only for a new engine.
 
-    `rules` are in the order their numbers were given out; `endpoints` are by row; `entries` and `peers` are the
-    kernel's.
+    `rules` are in the order their numbers were given out; `endpoints` are by row; `entries`, `peers` and `frontends`
+    are the kernel's.
     """
 
     identities: Mapping[int, Labels] = field(default_factory=dict)
@@ -132,6 +149,8 @@ class Restored:
     node_addresses: frozenset[Address] = frozenset()
     entries: Mapping[PolicyKey, int] = field(default_factory=dict)
     peers: Mapping[Network, Peer] = field(default_factory=dict)
+    services: tuple[ServiceObject, ...] = ()
+    frontends: tuple[Frontend, ...] = ()
 
 
 Event = (
@@ -144,6 +163,8 @@ Event = (
     | EndpointRemoved
     | EntrySet
     | EntryDeleted
+    | ServicesApplied
+    | ServicesDeleted
     | NodeAddresses
     | Together
     | Restored

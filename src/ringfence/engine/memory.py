@@ -1,7 +1,8 @@
 """Memory: how what an engine must know again after a restart is written as plain values, and read back.
 
 Kinds of items: `identity` (number -> labels), `prefix` (prefix -> number), `rule` (number -> what it stands for),
-`endpoint` (row -> workload), `manual` (key -> verdict). What is desired is remembered; what is actual the kernel knows.
+`endpoint` (row -> workload), `manual` (key -> verdict), `service` (uid -> service or slice). What is desired is
+remembered; what is actual the kernel knows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PREFIX: Final = "prefix"
 RULE: Final = "rule"
 ENDPOINT: Final = "endpoint"
 MANUAL: Final = "manual"
+SERVICE: Final = "service"
 
 
 def write_rule(rule: RuleText) -> list[object]:

@@ -1,21 +1,21 @@
 """The service table: what is desired of services, and the frontends that it comes to.
 
-A service is looked at again when it, one of its slices, or what it depends on of this host has changed; only what differs
-then is the difference that a commit makes.
+A service is looked at again when it, one of its slices, or what it depends on of this host has changed; only what
+differs then is the difference that a commit makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ringfence.engine.events import ServiceObject
 from ringfence.errors import BadInput, NotFound
 from ringfence.identity.prefixes import Address
+from ringfence.labels import DEFAULT_NAMESPACE
 from ringfence.policy.services import EndpointSlice, Service
 from ringfence.service.frontends import Member, Node, Rows, service_rows
 from ringfence.service.maglev import DEFAULT_SIZE
 from ringfence.service.row import Frontend, ServiceRow
-
-Object = Service | EndpointSlice
 
 
 class Services:
@@ -47,7 +47,7 @@ class Services:
         """The slices of a service."""
         return list(self._slices.get(service.path, {}).values())
 
-    def get(self, uid: str) -> Object | None:
+    def get(self, uid: str) -> ServiceObject | None:
         """The service or slice of a uid."""
         path = uid.partition("/")[2]
         if uid.startswith("Service/"):
@@ -55,15 +55,21 @@ class Services:
         return self._slices.get(self._slice_owner.get(uid, ""), {}).get(uid)
 
     def find(self, name: str) -> str:
-        """The uid that people mean by `[[KIND/]NAMESPACE/]NAME`. Raises `NotFound`."""
-        parts = name.split("/")
-        kind = parts.pop(0) if len(parts) == 3 else "Service"
-        uid = "/".join([kind, *(parts if len(parts) == 2 else ["default", *parts])])
+        """The uid of the service that people mean by `[NAMESPACE/]NAME`. Raises `NotFound`."""
+        path = name.removeprefix("Service/")
+        uid = f"Service/{path}" if "/" in path else f"Service/{DEFAULT_NAMESPACE}/{path}"
         if self.get(uid) is None:
             raise NotFound(f"no service is named {name!r}")
         return uid
 
-    def apply(self, objects: Sequence[Object]) -> None:
+    def with_slices(self, names: Iterable[str]) -> list[str]:
+        """The uids of services that people mean, each followed by those of its slices. Raises `NotFound`."""
+        uids = dict.fromkeys(map(self.find, names))
+        for uid in list(uids):
+            uids |= dict.fromkeys(self._slices.get(uid.removeprefix("Service/"), ()))
+        return list(uids)
+
+    def apply(self, objects: Sequence[ServiceObject]) -> None:
         """Take these in; one of the same uid is replaced. Raises `BadInput` with nothing changed."""
         before = {each.uid: self.get(each.uid) for each in objects}
         for each in objects:
@@ -108,7 +114,7 @@ class Services:
         changed, self._changed = list(self._changed), {}
         return changed
 
-    def _put(self, what: Object) -> None:
+    def _put(self, what: ServiceObject) -> None:
         if isinstance(what, Service):
             self._services[what.path] = what
             self._doubtful.add(what.path)

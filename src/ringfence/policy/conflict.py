@@ -1,7 +1,7 @@
 """Conflicts: what each document says alone is in order, but two of them cannot both be so.
 
-A policy, pod or service that stands in two documents, a namespace with other labels in each, or an address that two pods have:
-which of them is meant nobody can know, so both places are named.
+A policy, pod or service that stands in two documents, a namespace with other labels in each, or an address that two
+pods have: which of them is meant nobody can know, so both places are named.
 """
 
 from __future__ import annotations

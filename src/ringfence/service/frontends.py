@@ -19,6 +19,7 @@ from ringfence.traffic import Protocol
 
 Rows = dict[Frontend, ServiceRow]
 
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A workload of this host, as services see it."""

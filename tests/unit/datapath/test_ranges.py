@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from ringfence.datapath.rows import MapFullError
 
 def no_overlap(ranges: dict[int, int]) -> bool:
     ends = sorted((begin, begin + words) for begin, words in ranges.items())
-    return all(end <= begin for (_, end), (begin, _) in zip(ends, ends[1:], strict=False))
+    return all(end <= begin for (_, end), (begin, _) in pairwise(ends))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=60))
