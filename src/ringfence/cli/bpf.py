@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ringfence.cli.bpf_ct import ct
+from ringfence.cli.bpf_lb import lb
 from ringfence.cli.bpf_map import dump, maps
 from ringfence.cli.bpf_policy import policy
 from ringfence.cli.connection import connect
@@ -101,7 +102,7 @@ def list_metrics(session: Session, output: str) -> None:
     print_table(("REASON", "DIRECTION", "PACKETS", "BYTES"), rows, right=("PACKETS", "BYTES"))
 
 
-for command in (policy, ct, maps):
+for command in (policy, ct, lb, maps):
     bpf.add_command(command)
 bpf.add_command(dump, "map_entries")
 

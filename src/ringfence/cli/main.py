@@ -20,6 +20,7 @@ COMMANDS = {
     "config": Lazy("ringfence.cli.config:config", "Settings of the host that can be changed while the agent runs."),
     "identity": Lazy("ringfence.cli.identity:identity", "Identities, the numbers of label sets: list, get."),
     "policy": Lazy("ringfence.cli.policy:policy", "Policies: apply, delete, list, get, test."),
+    "service": Lazy("ringfence.cli.service:service", "Services: apply, add, list, delete."),
     "status": Lazy("ringfence.cli.status:status", "The agent's state: revision, attachments, counters, drops."),
     "bpf": Lazy("ringfence.cli.bpf:bpf", "The kernel's maps: policy, ipcache, ct, map."),
     "observe": Lazy("ringfence.cli.observe:observe", "Flows, past and as they come, filtered as with Hubble."),

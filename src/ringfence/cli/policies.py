@@ -30,7 +30,7 @@ def apply(session: Session, paths: tuple[str, ...], output: str) -> None:
     sources = read(paths)
     with connect(session) as client:
         answer = client.apply_policies(sources)
-    _show(answer, "applied", output)
+    show_applied(answer, "applied", output)
 
 
 @click.command()
@@ -41,7 +41,7 @@ def delete(session: Session, uids: tuple[str, ...], output: str) -> None:
     """Take policies out of force, all in one atomic commit."""
     with connect(session) as client:
         answer = client.delete_policies(uids)
-    _show(answer, "deleted", output)
+    show_applied(answer, "deleted", output)
 
 
 @click.command("list")
@@ -72,7 +72,8 @@ def get(session: Session, uid: str, output: str) -> None:
         click.echo(f"# {found['uid']}, {found['origin']}\n{found.get('text', '').rstrip()}")
 
 
-def _show(answer: Applied, done: str, output: str) -> None:
+def show_applied(answer: Applied, done: str, output: str) -> None:
+    """Tell what a commit applied or deleted."""
     if output == "json":
         print_json(answer)
         return

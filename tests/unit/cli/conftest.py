@@ -11,12 +11,14 @@ from click.testing import CliRunner, Result
 
 from ringfence.api import shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.service_shapes import ServiceShape
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
 from tests.unit.api.serving import serving
+from tests.unit.cli.balanced import SERVICES
 from tests.unit.cli.inspected import BACKEND, FRONTEND, InspectionAnswers
 from tests.unit.cli.observed import OBSERVED
 
@@ -172,6 +174,13 @@ class Answers:
     async def delete_policies(self, uids: list[str]) -> shapes.Applied:
         self.changes.append(("delete", uids))
         return {"revision": 9, "applied": uids, "warnings": [], "milliseconds": 0.5}
+
+    def services(self) -> list[ServiceShape]:
+        return SERVICES
+
+    async def delete_services(self, names: list[str]) -> shapes.Applied:
+        self.changes.append(("delete services", names))
+        return {"revision": 9, "applied": names, "warnings": [], "milliseconds": 0.5}
 
     def policies(self) -> list[shapes.PolicyShape]:
         kind, namespace, name = RULE["policy"].split("/")

@@ -7,8 +7,10 @@ from typing import Any
 
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.service_shapes import BalancingShape
 from ringfence.errors import NotFound
 from ringfence.flow.connections import ConnectionFilter
+from tests.unit.cli.balanced import BALANCING
 
 BACKEND = ["k8s:app=backend", "k8s:io.kubernetes.pod.namespace=default"]
 FRONTEND = ["k8s:app=frontend", "k8s:io.kubernetes.pod.namespace=default"]
@@ -19,6 +21,9 @@ class InspectionAnswers:
 
     def __init__(self, changes: list[tuple[str, Any]]) -> None:
         self.changes = changes
+
+    async def balancing(self) -> BalancingShape:
+        return BALANCING
 
     async def connections(self, wanted: ConnectionFilter) -> list[shapes.ConnectionShape]:
         self.changes.append(("connections", wanted))

@@ -122,7 +122,7 @@ def test_all_problems_of_all_files_come_at_once() -> None:
     ("text", "problem"),
     [
         ("kind: Pot\n", "1:7: unknown kind 'Pot'; expected Pod"),
-        ("kind: Service\n", "1:7: unknown kind 'Service'; expected one of "),
+        ("kind: Deployment\n", "1:7: unknown kind 'Deployment'; expected one of "),
         ("apiVersion: v1\n", "1:1: no kind; expected a manifest with apiVersion and kind"),
         (spec("ingress: []").replace("/v2", "/v3"),
          "1:13: apiVersion cilium.io/v3; expected cilium.io/v2, the current version"),
@@ -139,12 +139,12 @@ def test_documents_of_no_known_kind_are_faults(text: str, problem: str) -> None:
 
 def test_other_kinds_are_passed_over_in_what_kubectl_prints() -> None:
     """They are counted, and are a fault where a person names the file to apply."""
-    assert parse("kind: Service\n---\nkind: Service\n---\nkind: Secret\n", strict=False).passed_over == {
-        "Service": 2,
+    assert parse("kind: Deployment\n---\nkind: Deployment\n---\nkind: Secret\n", strict=False).passed_over == {
+        "Deployment": 2,
         "Secret": 1,
     }
-    with pytest.raises(BadInput, match="unknown kind 'Service'"):
-        parse("kind: Service\n")
+    with pytest.raises(BadInput, match="unknown kind 'Deployment'"):
+        parse("kind: Deployment\n")
 
 
 def test_an_outdated_version_is_read_with_a_warning() -> None:
