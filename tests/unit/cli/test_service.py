@@ -21,22 +21,22 @@ def test_services_are_listed_with_their_backends(run: Run) -> None:
     """A frontend a line; in brackets what gets no new connections; none is said where there is none."""
     lines = [line.split() for line in run("service", "list").output.splitlines()]
     assert ["shop/web", "10.96.0.10:80/TCP", "10.0.0.2:8080,", "[10.0.0.3:8080]"] in lines
-    assert ["[fd96::10]:80/TCP", "none"] in lines
+    assert ["-", "[fd96::10]:80/TCP", "none"] in lines
 
 
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        ([], ["1", "10.96.0.10:80/TCP", "shop/web", "10.0.0.2:8080,", "10.0.0.4:8080", "maglev", "4,", "affinity", "100s"]),
-        ([], ["2", "10.96.0.10:*", "shop/web", "no", "such", "port"]),
-        (["--backends"], ["5", "10.0.0.2:8080", "3", "active"]),
-        (["--revnat"], ["1", "10.96.0.10:80/TCP"]),
-        (["--maglev"], ["10.96.0.10:80/TCP", "10.0.0.2:8080", "3", "75.00", "%"]),
+        ([], "1 10.96.0.10:80/TCP shop/web 10.0.0.2:8080, 10.0.0.4:8080 maglev 4, affinity 100s"),
+        ([], "2 10.96.0.10:* shop/web no such port -"),
+        (["--backends"], "5 10.0.0.2:8080 3 active"),
+        (["--revnat"], "1 10.96.0.10:80/TCP"),
+        (["--maglev"], "10.96.0.10:80/TCP 10.0.0.2:8080 3 75.00 %"),
     ],
-)  # fmt: skip
-def test_the_kernels_side_is_listed_in_every_view(run: Run, view: list[str], expected: list[str]) -> None:
+)
+def test_the_kernels_side_is_listed_in_every_view(run: Run, view: list[str], expected: str) -> None:
     """Frontends, backends, where replies come from, and the shares of Maglev's tables."""
-    assert expected in [line.split() for line in run("bpf", "lb", "list", *view).output.splitlines()]
+    assert expected.split() in [line.split() for line in run("bpf", "lb", "list", *view).output.splitlines()]
 
 
 def test_a_service_that_is_added_is_what_its_manifests_would_be() -> None:
