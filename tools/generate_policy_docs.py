@@ -19,6 +19,8 @@ from tools.policy_schema import REFUSED, ROOT, SPEC, Model, SchemaField, Section
 
 TARGET: Final = ROOT / "docs" / "policy.md"
 _MOST_PLACES: Final = 3
+_ELSEWHERE: Final = {"Service", "EndpointSlice"}
+"""No policies: docs/services.md says what is read of them."""
 _HEAD: Final = """\
 <!-- Written by tools/generate_policy_docs.py from the schema; do not edit. -->
 
@@ -32,8 +34,9 @@ Every field that a document may have is in these tables, and is one of:
 - **ignored**: it changes no verdict.
 
 A field that is in no table is an error too, but in manifests of workloads (Pod, Namespace, Node), of which only what is
-listed here is read. "Shown by" is a file of `tests/spec` that has the field: it says what is expected of it, and three
-judges hold to it: the oracle, the compiled entries and the program in the kernel. A file in `refused/` shows the error.
+listed here is read. Services have a page of their own, [services.md](services.md). "Shown by" is a file of
+`tests/spec` that has the field: it says what is expected of it, and three judges hold to it: the oracle, the compiled
+entries and the program in the kernel. A file in `refused/` shows the error.
 """
 
 
@@ -83,6 +86,8 @@ def kinds() -> list[Kinds]:
     """All kinds, those of one schema together, in the order of the page."""
     by_model: dict[Model, list[str]] = {}
     for name, kind in KINDS.items():
+        if name in _ELSEWHERE:
+            continue
         by_model.setdefault(kind.model, []).append(name)
     groups = [Kinds(names, model) for model, names in by_model.items()]
     order = list(TITLES)

@@ -16,7 +16,7 @@ kind: Pod
 metadata: {name: web, labels: {app: web}}
 ---
 apiVersion: v1
-kind: Service
+kind: ConfigMap
 metadata: {name: web}
 ---
 apiVersion: networking.k8s.io/v1
@@ -80,4 +80,4 @@ def test_the_document_shows_what_is_printed() -> None:
 
 def test_what_is_passed_over_is_told() -> None:
     """Documents of other kinds are one line on stderr."""
-    assert "passed over: 1 Service" in run().stderr
+    assert "passed over: 1 ConfigMap" in run().stderr
