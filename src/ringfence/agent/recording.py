@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.agent.hub import Hub
 from ringfence.agent.settings import AgentSettings
-from ringfence.api import shapes
+from ringfence.api import flow_shapes
 from ringfence.flow.format import moment_text
 from ringfence.history.extra import not_installed
 
@@ -54,7 +54,7 @@ class Recording:
         recorder = self.recorder
         return Archive(recorder.directory, lambda: recorder.flush(_SETTLE_SECONDS))
 
-    def status(self) -> shapes.Recording:
+    def status(self) -> flow_shapes.Recording:
         """Where recording stands. Looks at the directory: to be asked in a thread."""
         if self.recorder is None:
             return _shape("off", self._reason)
@@ -75,14 +75,14 @@ class Recording:
             self.recorder.close(_CLOSE_SECONDS)
 
 
-def warnings(state: shapes.Recording) -> list[str]:
+def warnings(state: flow_shapes.Recording) -> list[str]:
     """What somebody should know who looks at the status."""
     if state["state"] == "stopped":
         return [f"recording stopped: {state['reason']}"]
     return [f"recording: {state['reason']}"] if state["state"] == "recording" and state["reason"] else []
 
 
-def _shape(state: str, reason: str, directory: str = "") -> shapes.Recording:
+def _shape(state: str, reason: str, directory: str = "") -> flow_shapes.Recording:
     return {
         "state": state,  # type: ignore[typeddict-item] # one of the three, here and in the recorder
         "reason": reason,

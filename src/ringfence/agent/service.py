@@ -28,7 +28,7 @@ from ringfence.agent.recording import Recording, warnings
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.service_shapes import ServiceShape
 from ringfence.datapath.interfaces import WorkloadInterface
@@ -120,11 +120,11 @@ class Service:
             "warnings": _missing(attached) + warnings(recording),
         }
 
-    def _event_counts(self) -> shapes.EventCounts:
+    def _event_counts(self) -> flow_shapes.EventCounts:
         counted = self._.kernel.event_counts()
         return {**counted, "losses": self._losses(counted["lost"])}
 
-    def _losses(self, ring: int) -> shapes.Losses:
+    def _losses(self, ring: int) -> flow_shapes.Losses:
         return {
             "ring": ring,
             "decode": self._.kernel.undecoded(),
@@ -327,16 +327,16 @@ class Service:
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         return self._.hub.lines(self._.hub.subscribe(wanted))
 
-    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+    async def flows(self, request: FlowRequest, form: flow_shapes.FlowForm) -> AsyncIterator[bytes]:
         return await self._observation.answer(request, hubble_form(gethostname()) if form == "hubble" else Form())
 
-    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[flow_shapes.DigestShape]:
         def about() -> dict[str, Any]:
             losses = self._losses(self._.kernel.event_counts()["lost"])
             return {"revision": self._.kernel.revision, "losses": losses}
 
         subscriber = self._.hub.subscribe(wanted, _DIGESTED_EVENTS)
-        return cast("AsyncIterator[shapes.DigestShape]", self._.hub.digests(subscriber, seconds, about))
+        return cast("AsyncIterator[flow_shapes.DigestShape]", self._.hub.digests(subscriber, seconds, about))
 
 
 def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment:

@@ -20,7 +20,7 @@ from ringfence.api.client_services import ServiceCalls
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
-    from ringfence.api import shapes
+    from ringfence.api import flow_shapes, shapes
     from ringfence.api.explaining import ExplainRequest, Explanation
     from ringfence.api.inspected import MapChange
     from ringfence.flow.request import Asked
@@ -186,7 +186,7 @@ class Client(BpfCalls, ServiceCalls):
         from_: Sequence[str] = (),
         to: Sequence[str] = (),
         port: str | None = None,
-    ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost]]:
+    ) -> Iterator[Iterator[flow_shapes.FlowShape | flow_shapes.Lost]]:
         """Verdicts from now on. Inside the block every later event is certain to be in the stream, or counted lost."""
         query = _given({"type": type, "from": list(from_), "to": list(to), "port": port})
         with self._streamed("/v1/events", query) as got:
@@ -200,8 +200,8 @@ class Client(BpfCalls, ServiceCalls):
         deny: Sequence[str] = (),
         asked: Asked | None = None,
         follow: bool = False,
-        form: shapes.FlowForm = "flow",
-    ) -> Iterator[Iterator[shapes.FlowShape | shapes.Lost | shapes.NewestOnly]]:
+        form: flow_shapes.FlowForm = "flow",
+    ) -> Iterator[Iterator[flow_shapes.FlowShape | flow_shapes.Lost | flow_shapes.NewestOnly]]:
         """Past flows within the bounds that are asked for, and with `follow` every later one. Filters are JSON texts,
         see `FlowQuery`. In the form `hubble` the lines are those of `hubble observe -o json`.
         """
@@ -213,14 +213,14 @@ class Client(BpfCalls, ServiceCalls):
     @contextmanager
     def digests(
         self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), seconds: float = 1.0
-    ) -> Iterator[Iterator[shapes.DigestShape]]:
+    ) -> Iterator[Iterator[flow_shapes.DigestShape]]:
         """A digest of the verdicts from now on, every so many seconds. Filters are JSON texts, see `FlowQuery`."""
         query = _given({"allow": list(allow), "deny": list(deny), "seconds": str(seconds)})
         with self._streamed("/v1/digests", query) as got:
             yield self._lines(got)
 
     @contextmanager
-    def map_changes(self, name: str, *, follow: bool = False) -> Iterator[Iterator[MapChange | shapes.Lost]]:
+    def map_changes(self, name: str, *, follow: bool = False) -> Iterator[Iterator[MapChange | flow_shapes.Lost]]:
         """The last changes that the agent made to a map, oldest first, and with `follow` every later one."""
         with self._streamed(f"{path_of('bpf/maps', name)}/changes", {"follow": str(follow)}) as got:
             yield self._lines(got)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
 from ringfence.api.service_shapes import BalancingShape, ServiceShape
@@ -145,8 +145,8 @@ class Control(Protocol):
     def subscribe(self, wanted: FlowFilter) -> AsyncIterator[bytes]:
         """Lines of JSON for later events, registered before this returns. Ends when the agent stops."""
 
-    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+    async def flows(self, request: FlowRequest, form: flow_shapes.FlowForm) -> AsyncIterator[bytes]:
         """Lines of JSON: past flows, and with `follow` every later one, registered before this returns."""
 
-    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+    def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[flow_shapes.DigestShape]:
         """A digest of later events every so many seconds, registered before this returns. Ends when the agent stops."""

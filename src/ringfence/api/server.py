@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from ringfence.api.bpf_routes import bpf_routes
 from ringfence.api.control import Control
 from ringfence.api.explaining import ExplainRequest, Explanation
@@ -181,7 +181,7 @@ def _event_routes(app: FastAPI, control: Control) -> None:
 
     @app.get("/v1/flows", response_class=StreamingResponse)
     async def flows(
-        request: Annotated[FlowRequest, Depends(_flow_request)], form: shapes.FlowForm = "flow"
+        request: Annotated[FlowRequest, Depends(_flow_request)], form: flow_shapes.FlowForm = "flow"
     ) -> StreamingResponse:
         return StreamingResponse(await control.flows(request, form), media_type="application/x-ndjson")
 

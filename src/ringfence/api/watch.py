@@ -13,7 +13,7 @@ from ringfence.api.client import Client
 from ringfence.errors import RingfenceError
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 NEWEST = 200
 STOP_SECONDS = 2.0

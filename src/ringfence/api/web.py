@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query
 from fastapi.responses import Response, StreamingResponse
 
-from ringfence.api import shapes
+from ringfence.api import flow_shapes
 from ringfence.api.control import Control
 from ringfence.errors import NotFound
 from ringfence.flow.query import FlowQuery
@@ -70,7 +70,7 @@ def add_stream(app: FastAPI, control: Control) -> None:
 
 
 async def sent_events(
-    documents: AsyncIterator[shapes.DigestShape], quiet_seconds: float = _QUIET_SECONDS
+    documents: AsyncIterator[flow_shapes.DigestShape], quiet_seconds: float = _QUIET_SECONDS
 ) -> AsyncIterator[str]:
     """Digests as server-sent events. A comment opens the stream, and others show that it lives while it is quiet."""
     yield ": digests\n\n"

@@ -12,7 +12,7 @@ from ringfence.cli.output import named, output_option, print_line
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape, Lost, Party
+    from ringfence.api.flow_shapes import FlowShape, Lost, Party
 
 COLOURS = {"allow": "green", "deny": "red"}
 

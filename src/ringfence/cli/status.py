@@ -11,7 +11,8 @@ from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import LastCommit, Losses, Recording, Status, Verification
+    from ringfence.api.flow_shapes import Losses, Recording
+    from ringfence.api.shapes import LastCommit, Status, Verification
 
 
 DRIFTED = 1

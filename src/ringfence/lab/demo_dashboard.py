@@ -13,7 +13,7 @@ from ringfence.tui.flowlist import FlowKey
 from ringfence.tui.wording import end_name
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 DRAW_SECONDS: Final = 0.25
 PORT: Final = "8080/TCP"

@@ -31,7 +31,7 @@ from ringfence.tui.terms import EXAMPLE, NOTHING_ASKED, Asked, parse_line
 from ringfence.tui.wording import entry_text
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 TABS: Final = ("Flows", "Endpoints", "Rules", "Losses", "By hand")
 TOPICS: Final[dict[int, Topic]] = {1: "endpoints", 2: "rules"}

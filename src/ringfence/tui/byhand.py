@@ -17,7 +17,8 @@ from ringfence.flow.format import reason_text
 from ringfence.traffic import parse_pattern
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import EntryKey, EntryRequest, EntryShape, FlowShape
+    from ringfence.api.flow_shapes import FlowShape
+    from ringfence.api.shapes import EntryKey, EntryRequest, EntryShape
 
 Action = Literal["allow", "deny"]
 Direction = Literal["ingress", "egress"]

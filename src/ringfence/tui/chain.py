@@ -11,7 +11,8 @@ from ringfence.tui.flowlist import FlowRow
 from ringfence.tui.wording import address, count, rate, rule_text, size
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import DecidingRule, FlowShape, Party, PolicyShape
+    from ringfence.api.flow_shapes import DecidingRule, FlowShape, Party
+    from ringfence.api.shapes import PolicyShape
 
 _LABEL_WIDTH: Final = 9
 _BEFORE, _AFTER = 3, 12

@@ -12,7 +12,7 @@ from ringfence.tui.picture import Picture
 from ringfence.tui.wording import end_name
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 _DONE: Final = {"allow": "allowed", "deny": "denied"}
 

@@ -15,7 +15,7 @@ from ringfence.tui.picture import Picture
 from ringfence.tui.rows import Lines
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 KEYS = "A allow  D deny  C clear  Up/Down scroll  Esc back  Q quit"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from ringfence.tui.wording import end_name
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import DigestShape, EdgeShape, FlowShape
+    from ringfence.api.flow_shapes import DigestShape, EdgeShape, FlowShape
 
 MOST_ROWS: Final = 1000
 #: A flow that was silent for so many seconds is let go.

@@ -20,7 +20,7 @@ from ringfence.tui.series import Series
 from ringfence.tui.wording import count, end_name, rate, rule_brief, rule_text
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import FlowShape
+    from ringfence.api.flow_shapes import FlowShape
 
 _ENDS: Final = (Column("FROM", 16, 3), Column("TO", 16, 3), Column("PORT", 9, 1))
 _RULE: Final = Column("RULE", 18, 6, ends=True)

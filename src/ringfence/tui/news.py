@@ -9,16 +9,8 @@ from ringfence.tui.byhand import Standing
 from ringfence.tui.terms import Asked
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import (
-        DigestShape,
-        EndpointShape,
-        EntryShape,
-        FlowShape,
-        PolicyShape,
-        RuleShape,
-        Status,
-        SubjectShape,
-    )
+    from ringfence.api.flow_shapes import DigestShape, FlowShape
+    from ringfence.api.shapes import EndpointShape, EntryShape, PolicyShape, RuleShape, Status, SubjectShape
 
 
 @dataclass(frozen=True, slots=True)

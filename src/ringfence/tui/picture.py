@@ -27,16 +27,8 @@ from ringfence.tui.terms import NOTHING_ASKED, Asked
 from ringfence.tui.wording import rule_text
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import (
-        DigestShape,
-        EndpointShape,
-        EntryShape,
-        FlowShape,
-        PolicyShape,
-        RuleShape,
-        Status,
-        SubjectShape,
-    )
+    from ringfence.api.flow_shapes import DigestShape, FlowShape
+    from ringfence.api.shapes import EndpointShape, EntryShape, PolicyShape, RuleShape, Status, SubjectShape
 
 Wanted = Callable[["FlowShape"], bool]
 _NO_POLICY: Final = ""

@@ -8,7 +8,8 @@ from ringfence.engine.manual import ORIGIN as BY_HAND
 from ringfence.labels import NAMESPACE_KEY
 
 if TYPE_CHECKING:
-    from ringfence.api.shapes import DecidingRule, EntryShape, FlowShape, Party
+    from ringfence.api.flow_shapes import DecidingRule, FlowShape, Party
+    from ringfence.api.shapes import EntryShape
 
 _NAMESPACE: Final = f"k8s:{NAMESPACE_KEY}="
 _SOURCES: Final = ("k8s:", "reserved:")

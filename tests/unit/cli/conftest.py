@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.service_shapes import ServiceShape
 from ringfence.cli.main import cli
@@ -24,7 +24,7 @@ from tests.unit.cli.observed import OBSERVED
 
 Run = Callable[..., Result]
 
-RULE: shapes.DecidingRule = {
+RULE: flow_shapes.DecidingRule = {
     "policy": "CiliumNetworkPolicy/default/backend-access",
     "text": "allowed by backend-access, access.yaml:10",
     "origin": "access.yaml:10",
@@ -283,7 +283,7 @@ class Answers:
             }
         ]
 
-    async def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:
+    async def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[flow_shapes.DigestShape]:
         self.changes.append(("digests", (wanted, seconds)))
         yield {
             "time": "2026-01-02T03:04:05.000006Z",
@@ -302,7 +302,7 @@ class Answers:
             "losses": {"ring": 1, "decode": 0, "subscriber": 2, "store": 0},
         }
 
-    async def flows(self, request: FlowRequest, form: shapes.FlowForm) -> AsyncIterator[bytes]:
+    async def flows(self, request: FlowRequest, form: flow_shapes.FlowForm) -> AsyncIterator[bytes]:
         self.changes.append(("flows", (request, form)))
         documents = [flow("allow"), flow("deny"), {"lost": 4}] if form == "flow" else OBSERVED
 
@@ -318,7 +318,7 @@ class Answers:
             yield json.dumps(document).encode() + b"\n"
 
 
-def flow(verdict: str) -> shapes.FlowShape:
+def flow(verdict: str) -> flow_shapes.FlowShape:
     """A flow as the agent streams it."""
     return {
         "time": "2026-01-02T03:04:05.000006Z",

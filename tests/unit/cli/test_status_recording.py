@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from tests.unit.cli.conftest import Answers, Run
 
 
@@ -28,7 +28,7 @@ from tests.unit.cli.conftest import Answers, Run
     ],
 )
 def test_status_tells_where_recording_stands(
-    run: Run, answers: Answers, monkeypatch: pytest.MonkeyPatch, changed: shapes.Recording, line: str
+    run: Run, answers: Answers, monkeypatch: pytest.MonkeyPatch, changed: flow_shapes.Recording, line: str
 ) -> None:
     """One line: how much there is and where, or why nothing is recorded."""
     plain = answers.status

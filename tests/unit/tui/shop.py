@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ringfence.abi import Direction, PeerKind, Tier
 from ringfence.agent.dry import traffic_text
 from ringfence.agent.views import key_of
-from ringfence.api import shapes
+from ringfence.api import flow_shapes, shapes
 from ringfence.errors import NotFound
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
@@ -34,7 +34,7 @@ spec:
   - toPorts: [{ports: [{port: "8080", protocol: TCP}]}]
 """
 FIRST_LINE = 3  # of the document in its file
-_RULES: dict[str, shapes.DecidingRule] = {
+_RULES: dict[str, flow_shapes.DecidingRule] = {
     "allow": {"policy": POLICY, "text": "allowed by web, policies/web.yaml:9", "origin": "policies/web.yaml:9"},
     "deny": {"policy": POLICY, "text": "denied by web, policies/web.yaml:12", "origin": "policies/web.yaml:12"},
     "isolated": {
@@ -43,12 +43,12 @@ _RULES: dict[str, shapes.DecidingRule] = {
         "origin": "policies/web.yaml:9",
     },
 }
-OPEN: shapes.DecidingRule = {"policy": "", "text": "allowed by default: no policy isolates it", "origin": ""}
+OPEN: flow_shapes.DecidingRule = {"policy": "", "text": "allowed by default: no policy isolates it", "origin": ""}
 _REASONS = {"allow": "forwarded", "deny": "policy deny rule", "isolated": "policy denied"}
 Decision = Literal["allow", "deny", "isolated"]
 
 
-def party(name: str, port: int = 0) -> shapes.Party:
+def party(name: str, port: int = 0) -> flow_shapes.Party:
     """An end; one that is no pod of the shop is an address of the world."""
     if name not in NUMBERS:
         return {"identity": 2, "labels": ["reserved:world"], "address": name, "port": port, "endpoint": None}
@@ -56,7 +56,7 @@ def party(name: str, port: int = 0) -> shapes.Party:
     return {"identity": identity, "labels": labels, "address": address, "port": port, "endpoint": f"shop/{name}"}
 
 
-def flow(source: str, port: str, decision: Decision = "allow", /, **fields: Any) -> shapes.FlowShape:
+def flow(source: str, port: str, decision: Decision = "allow", /, **fields: Any) -> flow_shapes.FlowShape:
     """One verdict on what somebody sends to the web server."""
     number, _, protocol = port.partition("/")
     shape: dict[str, Any] = {
@@ -85,12 +85,12 @@ def flow(source: str, port: str, decision: Decision = "allow", /, **fields: Any)
     return found  # type: ignore[no-any-return] # of the shape that the caller asks for
 
 
-def edge(flow: shapes.FlowShape, events: int, packets: int = 0) -> shapes.EdgeShape:
+def edge(flow: flow_shapes.FlowShape, events: int, packets: int = 0) -> flow_shapes.EdgeShape:
     """So many verdicts of one flow, which stand for so many packets."""
     return {"flow": flow, "events": events, "packets": packets, "bytes": packets * 60}
 
 
-def digest(*edges: shapes.EdgeShape, seconds: float = 0.5, **fields: Any) -> shapes.DigestShape:
+def digest(*edges: flow_shapes.EdgeShape, seconds: float = 0.5, **fields: Any) -> flow_shapes.DigestShape:
     """What happened in half a second."""
     shape: dict[str, Any] = {
         "time": "2026-01-02T03:04:05.500000Z",
@@ -110,7 +110,7 @@ def digest(*edges: shapes.EdgeShape, seconds: float = 0.5, **fields: Any) -> sha
     return found  # type: ignore[no-any-return] # of the shape that the caller asks for
 
 
-def busy(times: int = 1, seconds: float = 0.5) -> shapes.DigestShape:
+def busy(times: int = 1, seconds: float = 0.5) -> flow_shapes.DigestShape:
     """The shop at work: two flows allowed, three denied, one of which floods."""
     return digest(
         edge(flow("client", "80/TCP"), 40 * times),
@@ -127,8 +127,8 @@ class Shop(Answers):
 
     def __init__(self) -> None:
         super().__init__()
-        self.script: list[shapes.DigestShape] = [busy(), busy(3), busy(2)]
-        self.verdicts: list[shapes.FlowShape] = []
+        self.script: list[flow_shapes.DigestShape] = [busy(), busy(3), busy(2)]
+        self.verdicts: list[flow_shapes.FlowShape] = []
         self.by_hand: list[shapes.EntryShape] = []
         self.asked: list[FlowQuery] = []
         self.revision = 7
@@ -211,7 +211,7 @@ class Shop(Answers):
         self.revision += 1
         return {"revision": self.revision}
 
-    async def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[shapes.DigestShape]:  # noqa: ARG002 - as scripted
+    async def digests(self, wanted: FlowQuery, seconds: float) -> AsyncIterator[flow_shapes.DigestShape]:  # noqa: ARG002 - as scripted
         self.asked.append(wanted)
         told = 0
         while not self._ended:

@@ -7,7 +7,7 @@ from queue import Queue
 import pytest
 
 from ringfence.api.client import Client
-from ringfence.api.shapes import FlowShape
+from ringfence.api.flow_shapes import FlowShape
 from ringfence.tui.changes import clearing_all, flipping, undoing
 from ringfence.tui.flip import Flips
 from ringfence.tui.flowlist import FlowKey

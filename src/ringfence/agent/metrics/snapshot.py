@@ -19,7 +19,7 @@ from ringfence.agent.metrics.commits import CommitWatch
 from ringfence.agent.metrics.rule_traffic import Counters, RuleSums
 from ringfence.agent.metrics.sparing import Sparing
 from ringfence.agent.wiring import Wiring
-from ringfence.api import shapes
+from ringfence.api import flow_shapes
 from ringfence.engine.engine import Engine
 from ringfence.engine.numbers import LAST_ENDPOINT, LAST_RULE
 
@@ -61,7 +61,7 @@ class Snapshot:
     rules: list[RuleSums]
     rules_not_told: int
     events: EventCounts
-    losses: shapes.Losses
+    losses: flow_shapes.Losses
     maps: Mapping[str, MapUse]
     endpoints: Mapping[str, int]
     enforced: Mapping[str, int]
@@ -70,7 +70,7 @@ class Snapshot:
     rules_in_force: int
     identities: int
     subscribers: int
-    recording: shapes.Recording
+    recording: flow_shapes.Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Parts:
     kernel: Kernel
     wiring: Wiring
     hub: Hub
-    losses: Callable[[int], shapes.Losses]
-    recording: Callable[[], shapes.Recording]
+    losses: Callable[[int], flow_shapes.Losses]
+    recording: Callable[[], flow_shapes.Recording]
 
 
 class Photographer:

@@ -1,5 +1,6 @@
 /**
- * The documents that the agent sends, as far as this page reads them: the types of `ringfence/api/shapes.py`, for JSDoc.
+ * The documents that the agent sends, as far as this page reads them: the types of `shapes.py` and `flow_shapes.py` in
+ * `ringfence/api/`, for JSDoc.
  *
  * @typedef {{policy: string, text: string, origin: string}} DecidingRule
  * @typedef {{identity: number, labels: string[], address: string, port: number, endpoint: string | null}} Party
