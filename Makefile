@@ -33,7 +33,7 @@ $(VENV)/.installed: pyproject.toml hatch_build.py
 #   tmux          keys pressed in a real terminal
 #   chromium      the web page as a browser has it
 test-setup: setup $(VENV)/bin/promtool
-	tools/debian-packages bpftool nftables tmux chromium
+	tools/debian-packages bpftool nftables tmux chromium nginx iperf3
 
 # What checks metrics and alert rules, out of the package that has Prometheus itself.
 $(VENV)/bin/promtool: | $(VENV)/.installed

@@ -38,9 +38,14 @@ def _remove() -> None:
         namespaces.remove(name)
 
 
+def _route(source: str, wire: Wire, target: Target) -> Route:
+    listener = Service(wire.namespace, target.protocol, target.port)
+    return Route(source, target, () if target.protocol == "ICMP" else (listener,))
+
+
 def _routes(source: str, wire: Wire) -> list[Route]:
     return [
-        Route(source, wire.namespace, Target(address, protocol, port))
+        _route(source, wire, Target(address, protocol, port))
         for address in wire.addresses
         for protocol, port in TRAFFIC
     ]
@@ -64,7 +69,7 @@ def test_the_node_reaches_its_pods() -> None:
 def test_silence_is_no_answer() -> None:
     """A probe to an address that nobody has does not get through, and does not fail either."""
     nobody = ip_address("10.9.0.99")
-    routes = [Route(LEFT.namespace, RIGHT.namespace, Target(nobody, protocol, port)) for protocol, port in TRAFFIC]
+    routes = [_route(LEFT.namespace, RIGHT, Target(nobody, protocol, port)) for protocol, port in TRAFFIC]
     assert probe.run(routes, deadline=0.1) == [False] * len(routes)
 
 

@@ -21,7 +21,7 @@ MARKS = {True: Text("yes", style="green"), False: Text("no", style="red"), None:
 
 @click.group()
 def lab() -> None:
-    """Manifests (Namespace, Pod, policies) as network namespaces, in a namespace of its own that plays the node.
+    """Manifests (Namespace, Pod, Service, policies) as network namespaces; one of its own plays the node.
 
     The lab's agent is an instance named lab, or as --instance says: `ringfence --instance lab monitor`.
     """
@@ -41,7 +41,9 @@ def up(session: Session, *, paths: tuple[str, ...]) -> None:
 @lab.command()
 @FILES
 @click.option("--from", "source", metavar="NS/POD", help="Only from this pod.")
-@click.option("--to", "destination", metavar="NS/POD", help="Only to this pod.")
+@click.option(
+    "--to", "destination", metavar="NS/POD", help="Only to this pod, or by service/NS/NAME to the address of a service."
+)
 @click.option("--port", metavar="PORT", help="Only this port, such as 8080/TCP, whether or not a pod declares it.")
 @output_option()
 @pass_session
@@ -56,7 +58,8 @@ def probe(
 ) -> None:
     """Send real TCP, UDP and ICMP between all pairs of pods, and show what got through.
 
-    Every pod is tried on each port that it declares and by ping. Without FILE, the manifests that the lab was brought
+    Every pod is tried on each port that it declares and by ping; a service, at its own address, on the ports that it
+    has. Without FILE, the manifests that the lab was brought
     up with.
     """
     instance = session.instance or DEFAULT_LAB

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from ringfence.errors import BadInput, NotFound, Unavailable
 from ringfence.lab import probe
 from ringfence.lab.attempt import Target
+from ringfence.lab.echo import Service as Served
 from ringfence.lab.laboratory import Say
-from ringfence.lab.plan import Plan, PlannedPod
+from ringfence.lab.plan import SERVED, Plan, PlannedPod
+from ringfence.lab.planned_service import MARK, PlannedService
 from ringfence.lab.probe import Route
 from ringfence.lab.wiring import Address
+from ringfence.labels import DEFAULT_NAMESPACE
 from ringfence.traffic import Protocol, Traffic, parse_traffic
 
 PING = {4: Traffic(Protocol.ICMP, 8), 6: Traffic(Protocol.ICMPV6, 128)}
@@ -20,7 +23,10 @@ PING_FAMILY = {traffic: version for version, traffic in PING.items()}
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which part of the matrix is wanted; None is all of it. Pods are `namespace/name`, a port is as `8080/TCP`."""
+    """Which part of the matrix is wanted; None is all pods. They are `namespace/name`, a port is as `8080/TCP`.
+
+    A destination may be `service/namespace/name`: what is tried is then the service's own address.
+    """
 
     source: str | None = None
     destination: str | None = None
@@ -44,18 +50,19 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class _Question:
     source: PlannedPod
-    destination: PlannedPod
+    destination: PlannedPod | PlannedService
     traffic: Traffic
 
     def routes(self) -> list[Route]:
         """One route for each address of the destination that this traffic can be sent to, IPv4 before IPv6."""
         version = PING_FAMILY.get(self.traffic)
         own = {address.version for address in self.source.wire.addresses}
-        return [
-            Route(self.source.wire.namespace, self.destination.wire.namespace, _target(self.traffic, address))
-            for address in sorted(self.destination.wire.addresses, key=lambda address: address.version)
+        targets = [
+            _target(self.traffic, address)
+            for address in sorted(_addresses(self.destination), key=lambda address: address.version)
             if version in {None, address.version} and address.version in own
         ]
+        return [Route(self.source.wire.namespace, each, _listeners(self.destination, each)) for each in targets]
 
 
 def probe_all(plan: Plan, selection: Selection, say: Say) -> list[Probe]:
@@ -81,9 +88,9 @@ def _answer(question: _Question, through: Mapping[Address, bool], say: Say) -> P
 
 
 def _questions(plan: Plan, selection: Selection, say: Say) -> Iterator[_Question]:
-    sources, destinations = _pods(plan, selection.source), _pods(plan, selection.destination)
+    sources, destinations = _pods(plan, selection.source), _destinations(plan, selection.destination)
     wanted = None if selection.port is None else _probeable(selection.port)
-    unknown = {port for pod in destinations for port in pod.unserved}
+    unknown = {port for each in destinations for port in _unserved(each)}
     if wanted is None and unknown:
         say(f"not probed, for this kernel's sockets have no such protocol: {', '.join(sorted(unknown))}")
     for source in sources:
@@ -93,10 +100,24 @@ def _questions(plan: Plan, selection: Selection, say: Say) -> Iterator[_Question
                     yield _Question(source, destination, traffic)
 
 
+def _destinations(plan: Plan, name: str | None) -> Sequence[PlannedPod | PlannedService]:
+    if name is None or not name.startswith(MARK):
+        return _pods(plan, name)
+    path = name.removeprefix(MARK)
+    full = path if "/" in path else f"{DEFAULT_NAMESPACE}/{path}"
+    found = [service for service in plan.balanced if service.path == full]
+    if not found:
+        known = ", ".join(service.path for service in plan.balanced) or "none"
+        raise NotFound(f"there is no service {full}; there are {known}")
+    if not found[0].addresses:
+        raise Unavailable(f"the service {full} is headless: it has no address of its own to be probed")
+    return found
+
+
 def _pods(plan: Plan, name: str | None) -> Sequence[PlannedPod]:
     if name is None:
         return plan.pods
-    full = name if "/" in name else f"default/{name}"
+    full = name if "/" in name else f"{DEFAULT_NAMESPACE}/{name}"
     found = [pod for pod in plan.pods if pod.name == full]
     if not found:
         raise NotFound(f"there is no pod {full}; there are {', '.join(pod.name for pod in plan.pods)}")
@@ -117,10 +138,28 @@ def _probeable(text: str) -> Traffic:
     return traffic
 
 
-def _traffic(pod: PlannedPod) -> list[Traffic]:
-    """What a pod is tried on: every port that it serves, and ping in each family that it has."""
-    ports = [Traffic(Protocol[protocol], port) for protocol, port in pod.services]
-    return ports + [PING[version] for version in sorted({address.version for address in pod.wire.addresses})]
+def _traffic(tried: PlannedPod | PlannedService) -> list[Traffic]:
+    """What is tried: every port of a service; of a pod every port that it serves, and ping in each family it has."""
+    if isinstance(tried, PlannedService):
+        return [Traffic(Protocol[protocol], port) for protocol, port in tried.ports() if protocol in SERVED]
+    ports = [Traffic(Protocol[protocol], port) for protocol, port in tried.services]
+    return ports + [PING[version] for version in sorted({address.version for address in tried.wire.addresses})]
+
+
+def _addresses(tried: PlannedPod | PlannedService) -> Sequence[Address]:
+    return tried.addresses if isinstance(tried, PlannedService) else tried.wire.addresses
+
+
+def _listeners(tried: PlannedPod | PlannedService, target: Target) -> tuple[Served, ...]:
+    if isinstance(tried, PlannedService):
+        return tried.listeners(target)
+    return () if target.protocol == "ICMP" else (Served(tried.wire.namespace, target.protocol, target.port),)
+
+
+def _unserved(tried: PlannedPod | PlannedService) -> Sequence[str]:
+    if isinstance(tried, PlannedService):
+        return [f"{port}/{protocol}" for protocol, port in tried.ports() if protocol not in SERVED]
+    return tried.unserved
 
 
 def _target(traffic: Traffic, address: Address) -> Target:

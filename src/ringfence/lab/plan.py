@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from ringfence.errors import BadInput
+from ringfence.lab.planned_service import PlannedService, planned_services
 from ringfence.lab.wiring import Address, Wire
 from ringfence.policy.manifest import Namespace, Pod
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.service.frontends import Member
 
 NODE_ADDRESSES: tuple[Address, ...] = (ip_address("169.254.1.1"), ip_address("fd52:4600::1"))
 # Where pods without status.podIP get one address each.
@@ -42,11 +44,12 @@ class PlannedPod:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A lab: its instance's name, the node and the pods."""
+    """A lab: its instance's name, the node, the pods, and the services that lead to them."""
 
     instance: str
     pods: tuple[PlannedPod, ...]
     node_addresses: tuple[Address, ...] = NODE_ADDRESSES
+    balanced: tuple[PlannedService, ...] = ()
 
     @property
     def node(self) -> str:
@@ -74,8 +77,11 @@ def plan(instance: str, sources: Iterable[tuple[str, str]]) -> Plan:
         raise BadInput("there is no Pod in these manifests, so nothing to make a lab of")
     free = _Free(pods)
     namespaces = {namespace.name: namespace for namespace in parsed.namespaces}
-    planned = (_planned(start, number, free.give(pod), namespaces) for number, pod in enumerate(pods, 1))
-    return Plan(instance, tuple(planned), _node_addresses(parsed))
+    pods = [free.give(pod) for pod in pods]
+    planned = tuple(_planned(start, number, pod, namespaces) for number, pod in enumerate(pods, 1))
+    homes = {address: pod.wire.namespace for pod in planned for address in pod.wire.addresses}
+    members = (Member(pod.all_labels(namespaces), pod.addresses) for pod in pods)
+    return Plan(instance, planned, _node_addresses(parsed), tuple(planned_services(parsed, homes, members)))
 
 
 class _Free:

@@ -28,11 +28,11 @@ BATCH = 400
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One probe to be made: from the namespace of a source to a target, which the namespace of a destination has."""
+    """One probe to be made: from the namespace of a source to a target, for which any of some sockets answers."""
 
     source: str
-    destination: str
     target: Target
+    listeners: tuple[Service, ...]
 
 
 def run(routes: Sequence[Route], deadline: float = DEADLINE) -> list[bool]:
@@ -48,7 +48,7 @@ def _servers(routes: Iterable[Route]) -> Iterator[None]:
     servers = EchoServers()
     thread = Thread(target=servers.serve, daemon=True)
     try:
-        for service in sorted({_service(route) for route in routes if route.target.protocol != "ICMP"}):
+        for service in sorted({listener for route in routes for listener in route.listeners}):
             servers.bind(service)
         thread.start()
         yield
@@ -56,10 +56,6 @@ def _servers(routes: Iterable[Route]) -> Iterator[None]:
         servers.stop()
         if thread.ident is not None:
             thread.join()
-
-
-def _service(route: Route) -> Service:
-    return Service(route.destination, route.target.protocol, route.target.port)
 
 
 def _run_batch(routes: Sequence[Route], deadline: float) -> list[bool]:
