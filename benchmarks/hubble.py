@@ -64,6 +64,9 @@ class _Names:
     def endpoint_of(self, row: int) -> str | None:
         return f"shop/app-{row}"
 
+    def service_of(self, row: int) -> str | None:
+        return f"shop/service-{row}"
+
 
 class _Source:
     """The past of a host: connections between pairs of workloads."""

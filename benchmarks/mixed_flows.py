@@ -42,6 +42,9 @@ class Names:
     def endpoint_of(self, row: int) -> str | None:
         return f"ns{row % 7}/app-{row}"
 
+    def service_of(self, row: int) -> str | None:
+        return f"ns{row % 7}/service-{row}"
+
 
 def mixed_flows(count: int, start_ns: int, seed: int = 1) -> Events:
     """So many events in the order of their time, from a moment on."""

@@ -55,6 +55,9 @@ class Scenario:
     def endpoint_of(self, row: int) -> str | None:
         return f"shop/app-{row}"
 
+    def service_of(self, row: int) -> str | None:
+        return f"shop/service-{row}"
+
 
 def ring_only(offered: Source, rate: int, seconds: float) -> Passed:
     """Our reader, and nobody behind it."""

@@ -115,6 +115,31 @@ def disagreements(texts: Sequence[tuple[str, str]], found: list[dict[str, object
     return wrong
 
 
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  clusterIPs: [10.96.3.1, "fd96:3::1"]
+  selector: {app: web}
+  ports: [{port: 8000, targetPort: 80}, {name: closed, port: 8001, targetPort: 81}]
+"""
+
+
+def test_a_service_is_probed_by_its_own_address(tmp_path: Path) -> None:
+    """A service of the manifests is there, each of its ports is as open as its backend's, and no other port is."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(SHOP + SERVICE)
+    assert run("lab", "up", str(file)).exit_code == 0
+    found = probes("--to", "service/shop/front", "--from", "shop/client")
+    assert {(each["port"], each["got_through"]) for each in found} == {("8000/TCP", True), ("8001/TCP", False)}
+    assert {each["to"] for each in found} == {"service/shop/front"}
+    assert {each["got_through"] for each in probes("--to", "service/shop/front", "--port", "80/TCP")} == {False}
+    unknown = run("lab", "probe", "--to", "service/shop/back")
+    assert (unknown.exit_code, unknown.stderr) == (4, "there is no service shop/back; there are shop/front\n")
+
+
 def test_the_matrix_agrees_with_the_oracle(tmp_path: Path) -> None:
     """What gets through between pods is what the rules say by the book: both families, TCP, UDP, ICMP and a deny."""
     file = tmp_path / "shop.yaml"

@@ -70,7 +70,9 @@ def client_of(agent: Agent) -> Workload:
 @contextmanager
 def running(workload: Workload, command: Sequence[str], port: int) -> Iterator[None]:
     """A server in a workload's namespace for as long as the block lasts; it is waited for until it listens."""
-    process = workload.run(lambda: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    process = workload.run(
+        lambda: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    )
     try:
         wait_for(lambda: process.poll() is not None or listens(workload, port), f"{command[0]} does not listen")
         assert process.poll() is None, process.communicate()[0]
@@ -170,7 +172,9 @@ def test_bulk_data_passes_through_a_service_whole(agent: Agent, family: int, way
         # Control and data are connections of their own; by affinity both come to one server.
         agent.apply("web.yaml", SERVICE + "  sessionAffinity: ClientIP\n")
         command = ["iperf3", "-c", VIRTUAL[family], "-n", "200M", "-J", "--connect-timeout", "3000", *way]
-        ended = client_of(agent).run(lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False))
+        ended = client_of(agent).run(
+            lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        )
     told = json.loads(ended.stdout)
     assert "error" not in told
     assert told["end"]["sum_received"]["bytes"] >= 200_000_000
@@ -254,7 +258,9 @@ def test_a_backend_that_is_gone_ends_its_connections_and_one_that_terminates_kee
     asking, accepted, name = talk(agent)
     with closing(asking), closing(accepted):
         assert name == "one"
-        agent.apply("slices.yaml", slice_of(backend("one", "ready: false, serving: true, terminating: true"), backend("two")))
+        agent.apply(
+            "slices.yaml", slice_of(backend("one", "ready: false, serving: true, terminating: true"), backend("two"))
+        )
         assert echoes(asking, accepted)
         for _ in range(8):
             *both, fresh = talk(agent)
@@ -266,17 +272,25 @@ def test_a_backend_that_is_gone_ends_its_connections_and_one_that_terminates_kee
 
 
 def test_a_drop_names_the_service(agent: Agent) -> None:
-    """A service without a backend and a port that it does not have are told apart, with the service's name."""
+    """A service without a backend and a port that it does not have are told apart, each with the service's name."""
     agent.apply("slices.yaml", slice_of())
     client = client_of(agent)
-    with agent.client() as api, closing(client.socket()) as asking:
-        stream = api.events(verdicts=["DROPPED"])
-        for port in (9000, 9999):
-            with closing(client.socket(socket.SOCK_STREAM)) as refused:
-                refused.setblocking(False)
-                refused.connect_ex((VIRTUAL[0], port))
-        told = {flow["destination_port"]: flow for flow in flows_of(stream, 2)}
-    assert told
+    with agent.client() as api, api.events(type="drop") as stream:
+        with closing(client.socket()) as asking:
+            asking.sendto(b"question", (VIRTUAL[0], 9999))
+            asking.sendto(b"question", (VIRTUAL[0], 7))
+        told = {(flow["port"], flow["reason"], flow["service"]) for flow in flows_of(stream, 2)}
+    assert told == {("9999/UDP", "unknown service port", "default/web"), ("7/UDP", "no backend", "default/web")}
+
+
+def test_a_flow_by_a_service_names_it_and_its_backend(agent: Agent) -> None:
+    """`observe` tells both: the backend that was judged, and the service that was asked for."""
+    with agent.client() as api, api.events(port="9000/TCP") as stream:
+        asking, accepted, name = talk(agent)
+        [first] = flows_of(stream, 1)
+        asking.close()
+        accepted.close()
+    assert (first["destination"]["endpoint"], first["service"]) == (name, "default/web")
 
 
 def wait_for(true: Callable[[], bool], otherwise: str) -> None:

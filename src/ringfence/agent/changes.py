@@ -8,7 +8,7 @@ the engine refuses, or a commit that the kernel refuses, takes nothing of the ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Protocol
@@ -152,9 +152,17 @@ class Changes:
             self._take_back(done)
             raise
         self._engine.done()
+        self._name_services(commands)
         self._note(commands, start)
         self.log.note(done, self._kernel.revision, because)
         return self._wiring.start([command for command in commands if isinstance(command, Attach | Detach)])
+
+    def _name_services(self, commands: Iterable[Command]) -> None:
+        """Events name a service by the row that the kernel's side has given its frontend."""
+        for commit in (command for command in commands if isinstance(command, Commit)):
+            for frontend, row in commit.services.items():
+                if row is not None:
+                    self._engine.known.service(self._kernel.service_row(frontend), row.name)
 
     def _take_back(self, done: list[Command]) -> None:
         """The commit took itself back; the rows that were filled for it did not."""

@@ -73,6 +73,9 @@ class DryKernel:
     def frontends(self) -> list[Frontend]:
         return list(self._services)
 
+    def service_row(self, frontend: Frontend) -> int:
+        return list(self._services).index(frontend) + 1 if frontend in self._services else 0
+
     def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
         raise Unavailable("there are no maps to read back in a dry run")
 

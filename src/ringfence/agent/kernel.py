@@ -118,6 +118,9 @@ class Kernel(Protocol):
     def frontends(self) -> list[Frontend]:
         """The addresses and ports of services that are active."""
 
+    def service_row(self, frontend: Frontend) -> int:
+        """The row of the services array that a frontend has, by which events name it; 0 for none."""
+
     def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
         """Services as the maps have them. Reads whole maps: to be called from a thread."""
 

@@ -69,6 +69,9 @@ class LiveKernel:
     def frontends(self) -> list[Frontend]:
         return self._committer.services.frontends
 
+    def service_row(self, frontend: Frontend) -> int:
+        return self._committer.services.row_of.get(frontend, 0)
+
     def balancing(self) -> tuple[list[FrontendFound], list[BackendFound]]:
         return read_frontends(self._maps), read_backends(self._maps)
 

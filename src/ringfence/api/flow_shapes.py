@@ -70,7 +70,8 @@ class DirectionRules(TypedDict):
 class FlowShape(TypedDict):
     """One verdict. `rule` is the one that denied, or the more telling of the two that allowed. `kind`: verdict, packet,
     flags or close. `packets` and `bytes`: of a close the connection's totals, as opened and replies; of a denial how
-    many packets it stands for, those held back before it with it; else this one.
+    many packets it stands for, those held back before it with it; else this one. `service`: the namespace/name of the
+    service by whose address the source asked, or None.
     """
 
     time: str
@@ -92,6 +93,7 @@ class FlowShape(TypedDict):
     bytes: list[int]
     tcp_flags: str
     status: str
+    service: str | None
 
 
 class Lost(TypedDict):

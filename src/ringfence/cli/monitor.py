@@ -58,7 +58,8 @@ def _flow_line(flow: FlowShape) -> str:
     verdict = click.style(flow["verdict"].upper().ljust(5), fg=COLOURS.get(flow["verdict"].lower()), bold=True)
     ends = f"{party(flow['source'])} -> {party(flow['destination'])}"
     told = f"{flow['time']} {verdict} {ends} {flow['port']} {flow['direction']} {flow['reason']}; {rule_text(flow)}"
-    return f"{told}{_totals(flow)}"
+    through = f"; service {flow['service']}" if flow["service"] else ""
+    return f"{told}{through}{_totals(flow)}"
 
 
 def _totals(flow: FlowShape) -> str:

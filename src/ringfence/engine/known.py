@@ -1,5 +1,5 @@
-"""What numbers are known by: the names of identities, rules and endpoints, also of those that were given back lately,
-because events and connections that name them are still read.
+"""What numbers are known by: the names of identities, rules, endpoints and services, also of those that were given back
+lately, because events and connections that name them are still read.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Known:
         self._texts: dict[int, tuple[Labels, tuple[str, ...]]] = {}
         self._gone: OrderedDict[int, None] = OrderedDict()
         self._just_gone: dict[int, Labels] = {}
+        self._services: dict[int, str] = {}
 
     def identity(self, number: int, labels: Labels | None) -> None:
         """An identity has come, has other labels, or has gone."""
@@ -71,6 +72,14 @@ class Known:
     def rule_of(self, number: int) -> RuleText | None:
         """What a rule number stands for, or stood for last."""
         return self._numbers.text(number)
+
+    def service(self, row: int, name: str) -> None:
+        """A service has a frontend in a row of the services array now."""
+        self._services[row] = name
+
+    def service_of(self, row: int) -> str | None:
+        """The namespace/name of the service that has a row, or had it last."""
+        return self._services.get(row)
 
     def endpoint_of(self, row: int) -> str | None:
         """The name of the endpoint that has a row, or had it last."""

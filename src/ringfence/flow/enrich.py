@@ -35,6 +35,9 @@ class Names(Protocol):
     def endpoint_of(self, row: int) -> str | None:
         """The name of the endpoint in a row of the endpoints array."""
 
+    def service_of(self, row: int) -> str | None:
+        """The namespace/name of the service with a frontend in a row of the services array."""
+
 
 def flows(events: Events, names: Names) -> Iterator[Flow]:
     """One flow an event. Times of events are those of the wall clock here, in ns since the epoch: see the reader."""
@@ -75,6 +78,7 @@ def _flow(row: dict[str, Any], names: Names) -> Flow:
         bytes=tuple(row["bytes"]),
         tcp_flags=flags_text(row["tcp_flags"]) if protocol == IpProtocol.TCP else "",
         icmp_type=row["icmp_type"],
+        service=(names.service_of(row["service"]) or "") if row["service"] else "",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from ringfence.abi import Direction, EventKind, Verdict
+from ringfence.abi import CtStatus, Direction, EventKind, Verdict
 from ringfence.errors import BadInput
 from ringfence.flow.columns import Batch, Mask, is_in
 from ringfence.flow.decode import FLAGS
@@ -94,6 +94,21 @@ class DecidedBy:
             return True
         file, _, _ = rule.origin.rpartition(":")
         return self.places and self.name in (rule.origin, file) and bool(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ByService:
+    """Flows by the address of a service, [namespace/]name; `reply`: only those that answer, or only those that ask."""
+
+    name: str
+    reply: bool | None = None
+
+    def mask(self, batch: Batch) -> Mask:
+        found = batch.where("service", lambda row: bool(row) and self._means(batch.names.service_of(row)))
+        return found if self.reply is None else found & ((batch["status"] == CtStatus.REPLY) == self.reply)
+
+    def _means(self, path: str | None) -> bool:
+        return path is not None and self.name in (path, path.rpartition("/")[2])
 
 
 _SIDES: Final = ("egress", "ingress")
@@ -229,5 +244,8 @@ EVENT_TERMS: Final[dict[str, Parse]] = {
     "rule": lambda value: DecidedBy(str(value)),
     "policy": lambda value: DecidedBy(str(value), places=False),
     "type": _named("event type", "verdict", {"allow": (Verdict.ALLOW,), "drop": (Verdict.DENY,)}),
+    "service": lambda value: ByService(str(value)),
+    "source_service": lambda value: ByService(str(value), reply=True),
+    "destination_service": lambda value: ByService(str(value), reply=False),
     "uuid": _refused("flows are not found by their uuid"),
 }

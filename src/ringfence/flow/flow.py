@@ -40,6 +40,7 @@ class Flow:
 
     `length` is in bytes from the IP header on. `packets` and `bytes`: of a close the totals of the connection, as
     opened and replies; of a denial how many packets it stands for, those held back before it with it; else this one.
+    `service`: the namespace/name of the service by whose address the source asked, or empty.
     """
 
     time: datetime
@@ -62,6 +63,7 @@ class Flow:
     bytes: tuple[int, int]
     tcp_flags: str
     icmp_type: int = 0
+    service: str = ""
 
     @property
     def rule(self) -> FlowRule | None:

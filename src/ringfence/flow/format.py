@@ -34,6 +34,7 @@ def to_dict(flow: Flow) -> dict[str, Any]:
         "bytes": list(flow.bytes),
         "tcp_flags": flow.tcp_flags,
         "status": flow.status.name.lower(),
+        "service": flow.service or None,
     }
 
 

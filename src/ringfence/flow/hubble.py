@@ -84,6 +84,7 @@ def flow_fields(flow: Flow, node: str) -> dict[str, Any]:
         "Type": "L3_L4",
         "node_name": node,
         **_event(flow, kind),
+        **_service(flow),
         "traffic_direction": flow.direction.name,
         **_reply(flow, kind),
         **({"interface": {"index": flow.ifindex}} if flow.ifindex else {}),
@@ -109,10 +110,21 @@ def summary(flow: Flow) -> str:
         told.append(reason_text(flow.reason))
     if flow.verdict is Verdict.DENY and flow.packets[0] > 1:
         told.append(f"stands for {flow.packets[0]} packets, {flow.bytes[0]} bytes")
+    if flow.service:
+        told.append(f"service {flow.service}")
     if flow.kind is EventKind.CLOSE:
         totals = [f"{packets} packets, {size} bytes" for packets, size in zip(flow.packets, flow.bytes, strict=True)]
         told.append(f"closed: {totals[0]} as opened; {totals[1]} back")
     return "; ".join(told)
+
+
+def _service(flow: Flow) -> dict[str, Any]:
+    """The service whose address the client used, on the side that its backend is of."""
+    if not flow.service:
+        return {}
+    namespace, _, name = flow.service.partition("/")
+    side = "source" if flow.status is CtStatus.REPLY else "destination"
+    return {f"{side}_service": {"name": name, "namespace": namespace}}
 
 
 def _drop(flow: Flow) -> dict[str, Any]:

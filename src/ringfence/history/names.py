@@ -18,6 +18,7 @@ from ringfence.verdict import RuleText
 IDENTITIES: Final = ("source_identity", "destination_identity")
 RULES: Final = ("egress_rule", "ingress_rule")
 ENDPOINTS: Final = ("source_endpoint", "destination_endpoint")
+SERVICES: Final = ("service",)
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class StoredNames:
     labels: dict[int, tuple[str, ...]] = field(default_factory=dict)
     rules: dict[int, RuleText | None] = field(default_factory=dict)
     endpoints: dict[int, str | None] = field(default_factory=dict)
+    services: dict[int, str | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Events, names: Names) -> Self:
@@ -35,6 +37,7 @@ class StoredNames:
             {number: names.labels_of(number) for number in _distinct(events, IDENTITIES)},
             {number: names.rule_of(number) for number in _distinct(events, RULES) if number},
             {number: names.endpoint_of(number) for number in _distinct(events, ENDPOINTS) if number},
+            {number: names.service_of(number) for number in _distinct(events, SERVICES) if number},
         )
 
     def labels_of(self, identity: int) -> tuple[str, ...]:
@@ -49,12 +52,17 @@ class StoredNames:
         """The name of the endpoint in a row; None if it was not known."""
         return self.endpoints.get(row)
 
+    def service_of(self, row: int) -> str | None:
+        """The name of the service in a row; None if it was not known."""
+        return self.services.get(row)
+
     def agrees(self, other: Self) -> bool:
         """Whether no number has one name here and another there: numbers are given out again after a while."""
         pairs: Iterable[tuple[Mapping[int, object], Mapping[int, object]]] = (
             (self.labels, other.labels),
             (self.rules, other.rules),
             (self.endpoints, other.endpoints),
+            (self.services, other.services),
         )
         return all(mine.get(number, name) == name for mine, theirs in pairs for number, name in theirs.items())
 
@@ -63,6 +71,7 @@ class StoredNames:
         self.labels |= other.labels
         self.rules |= other.rules
         self.endpoints |= other.endpoints
+        self.services |= other.services
 
     def to_document(self) -> dict[str, Any]:
         """As JSON can hold them."""
@@ -70,6 +79,7 @@ class StoredNames:
             "labels": list(self.labels.items()),
             "rules": [[number, asdict(rule) if rule else None] for number, rule in self.rules.items()],
             "endpoints": list(self.endpoints.items()),
+            "services": list(self.services.items()),
         }
 
     @classmethod
@@ -79,6 +89,7 @@ class StoredNames:
             {number: tuple(texts) for number, texts in document["labels"]},
             {number: _rule(fields) if fields else None for number, fields in document["rules"]},
             dict(document["endpoints"]),
+            dict(document.get("services", ())),
         )
 
 

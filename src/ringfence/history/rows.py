@@ -28,7 +28,10 @@ _WORDS: Final[dict[str, dict[str, int]]] = {
     "protocol": {format_protocol(number): number for number in range(256)},
 }
 #: Columns that the first archives do not have.
-_LATER: Final = ("service_number",)
+_LATER: Final[dict[str, pa.DataType]] = {
+    "service_number": pa.uint16(),
+    "service": pa.dictionary(pa.int32(), pa.string()),
+}
 _RULES: Final = {"egress": Direction.EGRESS, "ingress": Direction.INGRESS}
 #: What is read of a stored flow to make the event again; the rest follows from it.
 READ: Final = (
@@ -38,6 +41,7 @@ READ: Final = (
     *HALVES,
     *(f"{side}_{what}" for side in SIDES for what in ("address", "labels", "endpoint")),
     *(f"{side}_{what}" for side in _RULES for what in ("rule", "policy", "origin")),
+    "service",
 )
 
 
@@ -64,10 +68,11 @@ def from_table(table: pa.Table) -> tuple[Events, StoredNames]:
 
 
 def _completed(table: pa.Table) -> pa.Table:
-    """Columns that came later are 0 in what was stored before: there was nothing of the kind to tell."""
-    for name in _LATER:
+    """Columns that came later are 0, or say nothing, in what was stored before: there was nothing of the kind."""
+    for name, kind in _LATER.items():
         if name not in table.column_names:
-            table = table.append_column(name, pa.array(np.zeros(len(table), np.uint16)))
+            nothing = 0 if pa.types.is_integer(kind) else None
+            table = table.append_column(name, pa.array([nothing] * len(table), kind))
     return table
 
 
@@ -98,6 +103,8 @@ def _names(table: pa.Table) -> StoredNames:
         texts = [f"{side}_{what}" for what in ("policy", "origin", "rule")]
         for number, *told in _pairs(table, f"{side}_rule_number", texts):
             found.rules[number] = _rule(direction, *told)
+    found.services |= dict(_pairs(table, "service_number", ["service"]))
+    found.services.pop(0, None)
     found.endpoints.pop(0, None)
     found.rules.pop(0, None)
     return found

@@ -70,7 +70,7 @@ SCHEMA: Final = pa.schema(
         *((name, _TEXT) for name in ("kind", "verdict", "reason", "direction", "status")),
         *_end("source"),
         *_end("destination"),
-        *((name, _TEXT) for name in ("protocol", "port", "tcp_flags", "rule", "policy", "origin", "match")),
+        *((name, _TEXT) for name in ("protocol", "port", "tcp_flags", "rule", "policy", "origin", "match", "service")),
         *((f"{side}_{name}", _TEXT) for side in ("egress", "ingress") for name in ("rule", "policy", "origin")),
         *((name, pa.uint64()) for name in HALVES),
         *(
@@ -95,6 +95,8 @@ def to_table(events: Events, names: Names) -> pa.Table:
     columns |= _words(fields) | _rules(events, fields, names) | _traffic(fields)
     for side in SIDES:
         columns |= _party(side, fields, names)
+    rows = fields["service"]
+    columns["service"] = Coded.of(rows).named(rows, lambda row: names.service_of(row) if row else None)
     return pa.table([columns[name] for name in SCHEMA.names], SCHEMA)
 
 

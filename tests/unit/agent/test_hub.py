@@ -25,6 +25,9 @@ class Nobody:
     def endpoint_of(self, _row: int) -> str | None:
         return None
 
+    def service_of(self, _row: int) -> str | None:
+        return None
+
 
 def events(count: int, first: int = 0) -> Events:
     rows = np.zeros(count, EVENT)

@@ -346,6 +346,7 @@ def flow(verdict: str) -> flow_shapes.FlowShape:
         "bytes": [60, 0],
         "tcp_flags": "SYN",
         "status": "new",
+        "service": None,
     }
 
 

@@ -19,6 +19,7 @@ LABELS = {
     2: ("reserved:world",),
 }
 ENDPOINTS = {1: "default/web", 2: "default/client"}
+SERVICES = {1: "shop/web"}
 
 
 def rule(policy: str, verdict: Verdict, text: str, origin: str) -> RuleText:
@@ -44,6 +45,9 @@ class Names:
 
     def endpoint_of(self, row: int) -> str | None:
         return ENDPOINTS.get(row)
+
+    def service_of(self, row: int) -> str | None:
+        return SERVICES.get(row)
 
 
 def event(source: str = "10.0.0.2", destination: str = "10.0.0.1", **fields: Any) -> Events:

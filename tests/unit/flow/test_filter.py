@@ -23,7 +23,9 @@ BATCH = np.concatenate(
         event(revision=2, **DENIED),
         event("192.0.2.7", revision=3, source_identity=2, source_endpoint=0, egress_rule=0),
         event("fd00::2", "fd00::1", revision=4, protocol=58, icmp_type=128, source_port=7, destination_port=7),
-        event(revision=5, destination_port=53, protocol=17, direction=Direction.INGRESS, kind=EventKind.PACKET),
+        event(
+            revision=5, service=1, destination_port=53, protocol=17, direction=Direction.INGRESS, kind=EventKind.PACKET
+        ),
         event(
             "10.0.0.1",
             "10.0.0.2",
@@ -35,6 +37,7 @@ BATCH = np.concatenate(
             source_endpoint=1,
             destination_endpoint=2,
             tcp_flags=0x12,
+            service=1,
             status=CtStatus.REPLY,
             kind=EventKind.FLAGS,
         ),
@@ -66,6 +69,11 @@ def selected(fields: dict[str, Any]) -> set[int]:
         ({4}, {"source_ip": ["::/0"]}),
         ({1, 2, 3, 5, 7}, {"destination_ip": ["10.0.0.1"]}),
         (ALL - {4}, {"ip": ["10.0.0.1"]}),
+        ({5, 6}, {"service": ["shop/web"]}),
+        ({5, 6}, {"service": ["web"]}),
+        (set(), {"service": ["shop"]}),
+        ({5}, {"destination_service": ["shop/web"]}),
+        ({6}, {"source_service": ["shop/web"]}),
         (ALL - {3, 6}, {"source_pod": ["default/cli"]}),
         (ALL - {3, 6}, {"source_pod": ["client"]}),
         ({6}, {"source_pod": ["/web"]}),

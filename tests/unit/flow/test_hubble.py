@@ -26,6 +26,16 @@ def flow(**fields: Any) -> Flow:
     return made
 
 
+def test_the_service_stands_on_its_backends_side() -> None:
+    """By a service's address, it is the destination_service, of an answer the source_service; the summary names it."""
+    found = fields_of(service=1)
+    assert found["destination_service"] == {"name": "web", "namespace": "shop"}
+    assert "source_service" not in found
+    assert found["Summary"].endswith("service shop/web")
+    assert fields_of(service=1, status=CtStatus.REPLY)["source_service"] == {"name": "web", "namespace": "shop"}
+    assert not {"source_service", "destination_service"} & set(fields_of())
+
+
 def test_an_allowed_connection_is_a_policy_verdict_with_both_ends_and_the_policy() -> None:
     """Verdict, ends, ports, flags, direction and the deciding policy stand where Hubble's clients look for them."""
     found = fields_of(time=1_700_000_000_123_456_789, ingress_shape=MATCHES_L3_L4)

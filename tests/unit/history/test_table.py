@@ -34,7 +34,18 @@ def test_columns_say_what_a_flow_says(events: Events, known: StoredNames) -> Non
     for document, row in zip(
         told(events, known), to_table(events, known).drop_columns("time").to_pylist(), strict=True
     ):
-        for name in ("kind", "verdict", "reason", "direction", "status", "protocol", "port", "match", "tcp_flags"):
+        for name in (
+            "kind",
+            "verdict",
+            "reason",
+            "direction",
+            "status",
+            "protocol",
+            "port",
+            "match",
+            "tcp_flags",
+            "service",
+        ):
             assert document[name] == row[name]
         for side in ("source", "destination"):
             end = document[side]
