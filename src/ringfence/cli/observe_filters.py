@@ -55,6 +55,8 @@ _OF_FLOWS: Final = (
     Filter("ipv6", "ip_version", "", "Only IPv6.", "v6"),
     Filter("rule", "rule", "RULE", "Only what a rule decided: a policy, web.yaml:12, or a whole file web.yaml."),
     Filter("policy", "policy", "POLICY", "Only what a policy decided: name, namespace/name or kind/namespace/name."),
+    Filter("from-service", "source_service", "SERVICE", "Only answers by the address of a service."),
+    Filter("to-service", "destination_service", "SERVICE", "Only what asks by the address of a service."),
     Filter("service", "service", "SERVICE", "Only by the address of a service, [namespace/]name."),
     Filter("kind", "kind", "KIND", "Only verdict, packet, flags or close: what the event is of its connection."),
 )

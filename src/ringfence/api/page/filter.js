@@ -21,6 +21,9 @@ const OF_A_FLOW = [
   ["ip-version", { field: "ip_version" }],
   ["ipv4", { field: "ip_version", value: "v4" }],
   ["ipv6", { field: "ip_version", value: "v6" }],
+  ["service", { field: "service" }],
+  ["from-service", { field: "source_service" }],
+  ["to-service", { field: "destination_service" }],
   ["kind", { field: "kind" }],
   ["type", { field: "event_type" }],
 ];
