@@ -114,7 +114,7 @@ class _Agent:
 
     async def run(self) -> None:
         """Start everything in order, serve until a signal comes, stop everything in order."""
-        engine = Engine(self.settings.policy)
+        engine = Engine(self.settings.policy, self.settings.maglev_size)
         wiring = Wiring(self.kernel, engine.endpoints)
         changes = Changes(engine, self.kernel, self.journal, wiring)
         files, namespaces = PolicyFiles(), Namespaces()

@@ -16,6 +16,7 @@ from ringfence.history.limits import Limits
 from ringfence.history.places import kept_flows
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
+from ringfence.service.maglev import DEFAULT_SIZE
 
 RUN = Path("/run/ringfence")
 
@@ -29,6 +30,7 @@ class AgentSettings:
     `knobs` are those of the object (`abi.KNOBS`).
     `aggregation`: which packets of endpoints without a setting of their own write an event.
     `denial_limit`: how many denials of one flow each CPU tells a second, 0 for all.
+    `maglev_size`: entries of the table of a service that chooses by Maglev, one of `service.maglev.SIZES`.
     `attach_by` None is the best mechanism that the kernel has.
     `dry_run` prints the commands for the kernel on standard output instead of carrying them out.
     `metrics_listen`: address and port of a TCP listener for scrapers.
@@ -51,6 +53,7 @@ class AgentSettings:
     knobs: Mapping[str, int] = field(default_factory=dict)
     aggregation: Literal["packets", "connections", "verdicts", "off"] = "connections"
     denial_limit: int = 10
+    maglev_size: int = DEFAULT_SIZE
     attach_by: Literal["tcx", "clsact"] | None = None
     metrics_listen: Listen | None = None
     recent_flows: int = DEFAULT_EVENTS

@@ -10,6 +10,7 @@ import click
 
 from ringfence.cli.agent_recording import recording_limits, recording_options
 from ringfence.cli.session import DEFAULT_INSTANCE, Session, pass_session
+from ringfence.service.maglev import DEFAULT_SIZE, SIZES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # Those of the object's knobs that are for people; what each means stands in bpf/config.h too.
@@ -114,12 +115,19 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     help="Denials of one flow that each CPU tells a second; the rest are told as a number. 0: tell all.",
 )
 @click.option(
+    "--maglev-size",
+    type=click.Choice(SIZES),
+    default=DEFAULT_SIZE,
+    show_default=True,
+    help="Entries of the table of a service that chooses by Maglev: a hundred times its backends or more.",
+)
+@click.option(
     "--map-size",
     "map_sizes",
     multiple=True,
     callback=_sizes,
     metavar="NAME=N",
-    help="Entries of policy, ipcache, ct4, ct6 or fragments, or bytes of events, the ring of each CPU. Repeatable.",
+    help="Entries of policy, ipcache, ct4, services and others, or bytes of events, the ring of each CPU. Repeatable.",
 )
 @click.option(
     "--recent-flows",

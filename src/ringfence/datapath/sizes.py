@@ -26,6 +26,8 @@ SIZEABLE: Final = tuple(_GROUPS)
 _LEAST: Final = 64
 _MOST: Final = 1 << 24
 _MOST_RING_BYTES: Final = 1 << 30
+# Conntrack entries and events name a service by 16 bits.
+_MOST_OF: Final[Mapping[str, int]] = {"services": 1 << 16}
 
 
 def whole_sizes(asked: Mapping[str, int]) -> dict[str, int]:
@@ -35,6 +37,7 @@ def whole_sizes(asked: Mapping[str, int]) -> dict[str, int]:
             raise BadInput(f"the size of map {name!r} is fixed; maps with a size: {', '.join(SIZEABLE)}")
         if name == "events" and (size & (size - 1) or not mmap.PAGESIZE <= size <= _MOST_RING_BYTES):
             raise BadInput(f"the size of map events is {size} bytes; expected a power of two from {mmap.PAGESIZE}")
-        if name != "events" and not _LEAST <= size <= _MOST:
-            raise BadInput(f"the size of map {name} is {size}; expected {_LEAST} to {_MOST} entries")
+        most = _MOST_OF.get(name, _MOST)
+        if name != "events" and not _LEAST <= size <= most:
+            raise BadInput(f"the size of map {name} is {size}; expected {_LEAST} to {most} entries")
     return {member: size for name, size in asked.items() for member in _GROUPS[name]}

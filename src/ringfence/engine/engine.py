@@ -62,6 +62,7 @@ from ringfence.policy.rule import DEFAULT_PRECEDENCE
 from ringfence.policy.state import PolicyState
 from ringfence.service import stored
 from ringfence.service.frontends import Member
+from ringfence.service.maglev import DEFAULT_SIZE
 from ringfence.verdict import RuleText
 
 _DEFAULT_SETTINGS = Settings()
@@ -70,10 +71,10 @@ _DEFAULT_SETTINGS = Settings()
 class Engine:
     """One host's engine. Commands that it has given are to be answered by `done` or `undo` before the next event."""
 
-    def __init__(self, settings: Settings = _DEFAULT_SETTINGS) -> None:
+    def __init__(self, settings: Settings = _DEFAULT_SETTINGS, maglev_size: int = DEFAULT_SIZE) -> None:
         self.state = PolicyState(settings)
         self.endpoints = Endpoints()
-        self.services = Services()
+        self.services = Services(maglev_size)
         self.numbers = RuleNumbers()
         self.manual: dict[PolicyKey, Verdict] = {}
         self.known = Known(self.numbers, self.endpoints)
