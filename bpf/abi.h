@@ -86,9 +86,18 @@ enum reason {
 	REASON_NO_VERDICT = 227, /* no entry matched, not even a default: the map state is incomplete */
 	REASON_WRONG_INTERFACE = 228, /* delivered to the interface of another endpoint */
 	REASON_FRAGMENT_TRACKING = 229, /* the first fragment could not be remembered */
+	REASON_PREFILTER = 230, /* the source is on the prefilter's list */
 	REASON_UNKNOWN_SERVICE_PORT = 231, /* the address is a service's, the port is none of its */
 	REASON_TRANSLATION_FAILED = 232, /* the packet could not be rewritten */
 	REASON_TUPLE_TAKEN = 233, /* client and backend have a connection by the same ports that is not the service's */
+};
+
+/* A prefix of one of the prefilter's lists. */
+struct prefilter_key {
+	__u32 prefix_length; /* the 32 bits of list and family, then those of the address */
+	__u16 list; /* its number */
+	__u16 family; /* 4, 6 */
+	__u8 address[16]; /* IPv4 takes the first four bytes */
 };
 
 /* A value under the revision number: from_revision in the upper half, the value in the lower, written by one store

@@ -24,6 +24,9 @@ volatile __u32 active_revision SEC(".data.revision") __attribute__((aligned(64))
  */
 volatile __u64 live_shapes[4][4] SEC(".data.shapes") __attribute__((aligned(64)));
 
+/* Number of the list of prefixes that the prefilter drops; 0: none. The list's keys have it. */
+volatile __u16 prefilter_list SEC(".data.prefilter") __attribute__((aligned(64)));
+
 /* How many denials of one flow are told a second, on each CPU; 0: all. Changes at run time. */
 volatile __u32 denials_per_second SEC(".data.events") __attribute__((aligned(64))) = 10;
 

@@ -20,6 +20,7 @@
 #include "maps.h"
 #include "neighbour.h"
 #include "parse.h"
+#include "prefilter.h"
 #include "report.h"
 #include "serve.h"
 #include "translate.h"

@@ -28,6 +28,18 @@ MAPS: Final[Mapping[str, MapSpec]] = {
         1,
         1024,
     ),
+    ".data.prefilter": MapSpec(
+        ".data.prefilter",
+        MapType.ARRAY,
+        np.dtype("<u4"),
+        np.dtype(
+            [
+                ("prefilter_list", "<u2"),
+            ]
+        ),
+        1,
+        1024,
+    ),
     ".data.revision": MapSpec(
         ".data.revision",
         MapType.ARRAY,
@@ -60,6 +72,8 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
     "end_scratch": MapSpec("end_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V120"), 2, 0),
     "backends": MapSpec("backends", MapType.ARRAY, np.dtype("<u4"), structs.BACKEND, 131072, 1024),
+    "prefilter_scratch": MapSpec("prefilter_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V120"), 1, 0),
+    "prefilter": MapSpec("prefilter", MapType.LPM_TRIE, structs.PREFILTER_KEY, structs.COUNTER, 2097152, 1),
     "denial_limits": MapSpec("denial_limits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.DENIAL_LIMIT, 2048, 0),
     "ct4": MapSpec("ct4", MapType.LRU_HASH, structs.CT4_KEY, structs.CT_ENTRY, 262144, 0),
     "ct6": MapSpec("ct6", MapType.LRU_HASH, structs.CT6_KEY, structs.CT_ENTRY, 131072, 0),
@@ -98,4 +112,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "89c9a125788b3b677c52d4c05548c58c11e478192a6e00a1b275e906a2418cc9"
+DIGEST: Final = "eda2f029a4f2868691628b0fae703d54981ac95bc9457355076152372e87bffb"

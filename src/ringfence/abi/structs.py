@@ -132,6 +132,20 @@ BACKEND: Final[np.dtype[Any]] = np.dtype(
         ("pad2", "<u8"),
     ]
 )
+PREFILTER_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("prefix_length", "<u4"),
+        ("list", "<u2"),
+        ("family", "<u2"),
+        ("address", ("u1", (16,))),
+    ]
+)
+COUNTER: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("packets", "<u8"),
+        ("bytes", "<u8"),
+    ]
+)
 DENIAL_LIMIT: Final[np.dtype[Any]] = np.dtype(
     [
         ("flow", "<u8"),
@@ -221,12 +235,6 @@ CT_ENTRY: Final[np.dtype[Any]] = np.dtype(
                 ("backend", "<u4"),
             ],
         ),
-    ]
-)
-COUNTER: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("packets", "<u8"),
-        ("bytes", "<u8"),
     ]
 )
 PEER_RECORD: Final[np.dtype[Any]] = np.dtype(

@@ -20,6 +20,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "backends": ("backends",),
     "affinities": ("affinities",),
     "source_ranges": ("source_ranges",),
+    "prefilter": ("prefilter",),
     "events": ("events",),
 }
 SIZEABLE: Final = tuple(_GROUPS)
