@@ -43,7 +43,7 @@ def test_a_single_fault_is_all_that_is_wrong_with_a_rule() -> None:
     """Asked with the one thing set right that a near miss names, its rule allows what it did not allow before."""
     mended_misses = 0
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
     @given(worlds(), st.integers(0, 1000))
     def in_any_world(documents: list[Json], seed: int) -> None:
         nonlocal mended_misses

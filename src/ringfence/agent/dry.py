@@ -11,6 +11,7 @@ from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hit
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.balancing import BackendFound, FrontendFound
+from ringfence.datapath.prefilter import Listed
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -56,6 +57,51 @@ def _no_map(name: str) -> NotFound:
     return NotFound(f"there is no map {name!r} in a dry run")
 
 
+class DryPrefilter:
+    """Holds the list that the kernel would hold."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._networks: dict[Network, None] = {}
+        self._guarded: list[int] = []
+        self.in_force = False
+
+    def listed(self) -> list[Listed]:
+        return [Listed(str(network), 0, 0) for network in self._networks]
+
+    def add(self, networks: Sequence[Network]) -> list[Network]:
+        added = [network for network in networks if network not in self._networks]
+        self._networks |= dict.fromkeys(added)
+        for network in added:
+            self._say(f"prefilter {network}: drop")
+        return added
+
+    def delete(self, networks: Sequence[Network]) -> list[Network]:
+        deleted = [network for network in networks if network in self._networks]
+        for network in deleted:
+            del self._networks[network]
+            self._say(f"prefilter {network}: gone")
+        return deleted
+
+    def replace(self, networks: Sequence[Network]) -> None:
+        self._networks = dict.fromkeys(networks)
+        self.in_force = True
+        self._say(f"prefilter: a list of {len(self._networks)} prefixes")
+
+    def guarded(self) -> list[int]:
+        return self._guarded
+
+    def guard(self, ifindex: int) -> str:
+        if ifindex not in self._guarded:
+            self._guarded.append(ifindex)
+            self._say(f"attach the prefilter to XDP of interface {ifindex}")
+        return "native"
+
+    def unguard(self, ifindex: int) -> None:
+        self._guarded.remove(ifindex)
+        self._say(f"detach the prefilter from XDP of interface {ifindex}")
+
+
 class DryKernel:
     """Holds what the kernel would hold."""
 
@@ -66,6 +112,7 @@ class DryKernel:
         self._peers: dict[Network, Peer] = {}
         self._services: dict[Frontend, ServiceRow] = {}
         self.revision = 0
+        self.prefilter = DryPrefilter(say)
 
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return dict(self._entries), dict(self._peers)

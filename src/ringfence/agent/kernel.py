@@ -12,6 +12,7 @@ from ringfence.abi import Aggregation, Delivery
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.balancing import BackendFound, FrontendFound
+from ringfence.datapath.prefilter import Listed
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
@@ -105,6 +106,35 @@ class MapContents(Protocol):
         """Delete an element by hand. Raises `BadInput`, and `NotFound` where there is none."""
 
 
+class Prefilter(Protocol):
+    """The prefilter's list, and the interfaces that it is on. What changes the list may take seconds: from a thread."""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether there is a list, be it empty."""
+
+    def listed(self) -> list[Listed]:
+        """The list in force, in no order."""
+
+    def add(self, networks: Sequence[Network]) -> list[Network]:
+        """Add those that are not there; which these were. Raises `MapFullError` with nothing changed."""
+
+    def delete(self, networks: Sequence[Network]) -> list[Network]:
+        """Delete those that are there; which these were."""
+
+    def replace(self, networks: Sequence[Network]) -> None:
+        """Put another list into force. Raises `MapFullError` with nothing changed."""
+
+    def guarded(self) -> list[int]:
+        """The interfaces that it is on, or was when they were last there."""
+
+    def guard(self, ifindex: int) -> str:
+        """Have it on an interface; the mode. Raises `RingfenceError`."""
+
+    def unguard(self, ifindex: int) -> None:
+        """Take it off an interface."""
+
+
 class Kernel(Protocol):
     """The kernel's side of one instance. Methods raise `RingfenceError` or OSError when the kernel refuses."""
 
@@ -129,6 +159,10 @@ class Kernel(Protocol):
 
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
+
+    @property
+    def prefilter(self) -> Prefilter:
+        """What is dropped at the uplinks."""
 
     @property
     def event_settings(self) -> EventSettings:

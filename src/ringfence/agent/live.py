@@ -10,8 +10,9 @@ import numpy as np
 from ringfence.abi import Aggregation, Delivery, MetricsLayout, Reason
 from ringfence.agent.contents import Contents
 from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
+from ringfence.agent.live_prefilter import LivePrefilter
 from ringfence.agent.tracking import CONNTRACK, Tracking
-from ringfence.datapath import attach, clsact
+from ringfence.datapath import attach, clsact, xdp
 from ringfence.datapath.balancing import BackendFound, FrontendFound, read_backends, read_frontends
 from ringfence.datapath.bpf import program_info
 from ringfence.datapath.commit import Committer
@@ -54,6 +55,7 @@ class LiveKernel:
         self._endpoints = EndpointTable(loaded.maps)
         self._event_words = loaded.maps[".data.events"].mmap_array()
         self._ring = EventRings(loaded.rings)
+        self._prefilter = LivePrefilter(loaded, directory)
         self._held_back = HeldBack(loaded)
         self._ends = Ends(loaded, knobs or {})
         self._tracking = Tracking(loaded, knobs or {}, self._rule_at)
@@ -77,7 +79,7 @@ class LiveKernel:
 
     def leftovers(self) -> tuple[set[int], set[int]]:
         links = (self._directory / "links").glob("*")
-        pinned = {int(link.name.partition("-")[0]) for link in links}
+        pinned = {int(link.name.partition("-")[0]) for link in links if not xdp.is_pin(link.name)}
         return set(self._endpoints.live()), pinned | clsact.holders(self._ours)
 
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
@@ -90,6 +92,10 @@ class LiveKernel:
             # A restart writes what stands there already: packets go on the way they went.
             known = Delivery(int(row["delivery"])) if row["ifindex"] == command.ifindex else Delivery.STACK
             self._endpoints.write(command, known)
+
+    @property
+    def prefilter(self) -> LivePrefilter:
+        return self._prefilter
 
     @property
     def event_settings(self) -> EventSettings:

@@ -35,6 +35,7 @@ from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
 from ringfence.agent.past import Past
+from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.reader import Reader
 from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
@@ -42,6 +43,7 @@ from ringfence.agent.settings import AgentSettings
 from ringfence.agent.store import PolicyFiles, read_engine
 from ringfence.agent.sweeper import Sweeper
 from ringfence.agent.takeover import Taken, take
+from ringfence.agent.uplinks import Uplinks
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import node_addresses, workload_interface
 from ringfence.datapath.recognition import Recognition, Remembered
@@ -52,6 +54,7 @@ from ringfence.errors import Unavailable
 from ringfence.flow.recent import Recent
 
 JOURNAL = "journal.jsonl"
+PREFIXES = "prefilter.list"
 _log = structlog.get_logger()
 Server = ApiServer | WebServer | MetricsListener | HubbleServer
 
@@ -77,7 +80,7 @@ def run(settings: AgentSettings) -> None:
         on_exit.callback(kernel.close)
         journal = Journal(state / JOURNAL)
         on_exit.callback(journal.close)
-        asyncio.run(_Agent(settings, kernel, journal, taken, scraped, web).run())
+        asyncio.run(_Agent(settings, kernel, journal, state, taken, scraped, web).run())
 
 
 def _state(settings: AgentSettings, on_exit: ExitStack) -> Path:
@@ -91,8 +94,9 @@ def _state(settings: AgentSettings, on_exit: ExitStack) -> Path:
 def _dry_state(settings: AgentSettings, on_exit: ExitStack) -> Path:
     """A copy of the state: a dry run leaves no trace, also beside an agent that runs."""
     copy = Path(on_exit.enter_context(TemporaryDirectory()))
-    if (settings.state_path / JOURNAL).exists():
-        shutil.copy(settings.state_path / JOURNAL, copy)
+    for name in (JOURNAL, PREFIXES):
+        if (settings.state_path / name).exists():
+            shutil.copy(settings.state_path / name, copy)
     return copy
 
 
@@ -108,6 +112,7 @@ class _Agent:
     settings: AgentSettings
     kernel: Kernel
     journal: Journal
+    state: Path
     taken: Taken | None
     scraped: socket.socket | None
     web: socket.socket | None
@@ -119,7 +124,11 @@ class _Agent:
         changes = Changes(engine, self.kernel, self.journal, wiring)
         files, namespaces = PolicyFiles(), Namespaces()
         namespaces.read(self.journal)
+        uplinks = Uplinks(self.settings.uplinks, self.kernel.prefilter)
+        prefixes = PrefixList(self.kernel.prefilter, uplinks, self.state / PREFIXES)
+        await asyncio.to_thread(prefixes.restore)
         await self._restore(changes, files, wiring)
+        uplinks.look()
         await self._clear_leftovers(engine, wiring)
         # What is there now is there to stay: the collector need not look at it each time.
         gc.freeze()
@@ -138,6 +147,7 @@ class _Agent:
             namespaces,
             past,
             recording,
+            prefixes,
             find=workload_interface,
         )
         service = Service(parts)
@@ -150,7 +160,7 @@ class _Agent:
             if hubble_wanted(self.settings):
                 about = observed(parts, socket.gethostname())
                 servers.append(HubbleServer(self.settings.hubble_path, self.settings.hubble_listen, about))
-            await self._serve(servers, hub, changes.log, NetworkNews(engine, changes, wiring))
+            await self._serve(servers, hub, changes.log, NetworkNews(engine, changes, wiring, uplinks))
         finally:
             await asyncio.to_thread(recording.close)
         await wiring.settle()

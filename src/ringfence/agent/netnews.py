@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from ringfence.agent.changes import Changes
+from ringfence.agent.uplinks import Uplinks
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.forwarding import legacy_tables
 from ringfence.datapath.interfaces import node_addresses
@@ -33,7 +34,8 @@ _REST_FACTOR = 4
 class NetworkNews:
     """Listens in the running loop from construction until `close`."""
 
-    def __init__(self, engine: Engine, changes: Changes, wiring: Wiring) -> None:
+    def __init__(self, engine: Engine, changes: Changes, wiring: Wiring, uplinks: Uplinks) -> None:
+        self._uplinks = uplinks
         self._engine = engine
         self._changes = changes
         self._wiring = wiring
@@ -64,6 +66,7 @@ class NetworkNews:
         self._look()
 
     def _links_changed(self) -> None:
+        self._uplinks.look()
         try:
             gone = {change.ifindex for change in self._links.read() if change.gone}
         except MissedChangesError:

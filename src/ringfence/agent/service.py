@@ -24,6 +24,7 @@ from ringfence.agent.metrics.snapshot import Parts as MetricsParts
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.observation import Observation, hubble_form
 from ringfence.agent.past import Past
+from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.recording import Recording, warnings
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
@@ -78,6 +79,7 @@ class Parts:
     namespaces: Namespaces
     past: Past
     recording: Recording
+    prefixes: PrefixList
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -89,6 +91,7 @@ class Service:
         self._engine = parts.engine
         self._observation = Observation(parts.past)
         self._started = monotonic()
+        self.prefilter = parts.prefixes
         self.inspection = Inspection(parts.engine, parts.kernel, parts.changes.log)
         looked_at = MetricsParts(
             parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, parts.recording.status
@@ -117,7 +120,7 @@ class Service:
             "drops": views.drops(metrics),
             "last_commit": self._.changes.last_commit,
             "abi": DIGEST[:12],
-            "warnings": _missing(attached) + warnings(recording),
+            "warnings": _missing(attached) + warnings(recording) + self.prefilter.warnings(),
         }
 
     def _event_counts(self) -> flow_shapes.EventCounts:

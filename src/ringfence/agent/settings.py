@@ -39,6 +39,7 @@ class AgentSettings:
     `flows_limits`.
     `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
     `web`: address and port of a TCP listener for the web page.
+    `uplinks`: names of the interfaces by which the host is reached.
     """
 
     instance: str = "default"
@@ -63,6 +64,7 @@ class AgentSettings:
     hubble: bool | None = None
     hubble_listen: Listen | None = None
     web: Listen | None = None
+    uplinks: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 import httpx
 
 from ringfence.api.client_bpf import BpfCalls, Query, path_of
+from ringfence.api.client_prefilter import PrefilterCalls
 from ringfence.api.client_services import ServiceCalls
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
@@ -38,7 +39,7 @@ def nobody_answers(socket: str) -> Unavailable:
     return Unavailable(f"no agent answers at {socket}; start one with: ringfence agent")
 
 
-class Client(BpfCalls, ServiceCalls):
+class Client(BpfCalls, ServiceCalls, PrefilterCalls):
     """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
     def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:

@@ -11,11 +11,13 @@ from typing import Protocol
 from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.prefilter_shapes import ListedPrefix, PrefilterShape, PrefixesChanged
 from ringfence.api.service_shapes import BalancingShape, ServiceShape
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
+from ringfence.identity.prefixes import Address
 
 
 class Inspection(Protocol):
@@ -54,12 +56,35 @@ class Inspection(Protocol):
         """Delete an element of a map by hand, past everything that the agent knows. Raises `NotFound`."""
 
 
+class Prefilter(Protocol):
+    """The prefilter, as the API sees it."""
+
+    async def shape(self) -> PrefilterShape:
+        """The uplinks, and how many prefixes there are."""
+
+    async def listed(self, address: Address | None) -> list[ListedPrefix]:
+        """The prefixes, or those that an address is in, the busiest first."""
+
+    async def add(self, texts: list[str], *, everything: bool) -> PrefixesChanged:
+        """Add prefixes."""
+
+    async def delete(self, texts: list[str]) -> PrefixesChanged:
+        """Delete prefixes."""
+
+    async def replace(self, name: str, text: str, *, everything: bool) -> PrefixesChanged:
+        """Put the list of a file into force."""
+
+
 class Control(Protocol):
     """The agent, as its API sees it."""
 
     @property
     def inspection(self) -> Inspection:
         """The kernel's maps."""
+
+    @property
+    def prefilter(self) -> Prefilter:
+        """What is dropped at the uplinks."""
 
     async def status(self) -> shapes.Status:
         """The agent at a glance."""

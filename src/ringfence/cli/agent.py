@@ -100,6 +100,13 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     help="Addresses of workloads, here or elsewhere: one that is not known is unmanaged, not the world. Repeatable.",
 )
 @click.option(
+    "--uplink",
+    "uplinks",
+    multiple=True,
+    metavar="INTERFACE",
+    help="By which this host is reached: `ringfence prefilter` drops there. It need not be there yet. Repeatable.",
+)
+@click.option(
     "--aggregation",
     type=click.Choice(["packets", "connections", "verdicts", "off"]),
     default="connections",

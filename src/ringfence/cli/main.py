@@ -21,6 +21,7 @@ COMMANDS = {
     "identity": Lazy("ringfence.cli.identity:identity", "Identities, the numbers of label sets: list, get."),
     "policy": Lazy("ringfence.cli.policy:policy", "Policies: apply, delete, list, get, test."),
     "service": Lazy("ringfence.cli.service:service", "Services: apply, add, list, delete."),
+    "prefilter": Lazy("ringfence.cli.prefilter:prefilter", "Sources dropped at the uplink: add, list, ..."),
     "status": Lazy("ringfence.cli.status:status", "The agent's state: revision, attachments, counters, drops."),
     "bpf": Lazy("ringfence.cli.bpf:bpf", "The kernel's maps: policy, ipcache, ct, map."),
     "observe": Lazy("ringfence.cli.observe:observe", "Flows, past and as they come, filtered as with Hubble."),

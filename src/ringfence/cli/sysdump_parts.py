@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Part = tuple[str, Callable[[], bytes]]
 FLOWS: Final = 5000
 LOG_BYTES: Final = 4 << 20
-LOGGED_MAPS: Final = ("policy", "ipcache", "endpoints")
+LOGGED_MAPS: Final = ("policy", "ipcache", "endpoints", "services")
 RUN: Final = Path("/run/ringfence")
 
 
@@ -34,11 +34,14 @@ def from_agent(client: Client) -> Iterator[Part]:
         "identities.json": client.identities,
         "policies.json": client.policies,
         "rules.json": client.rules,
+        "services.json": client.services,
+        "prefilter.json": client.prefilter,
         "subjects.json": client.subjects,
         "bpf/policy.json": client.entries,
         "bpf/ipcache.json": client.ipcache,
         "bpf/connections.json": client.connections,
         "bpf/endpoints.json": client.local_addresses,
+        "bpf/balancing.json": client.balancing,
         "bpf/metrics.json": client.metrics_map,
         "bpf/maps.json": client.maps,
     }.items():

@@ -19,9 +19,11 @@ from ringfence.agent.journal import Journal
 from ringfence.agent.listening import Listen, listen, url
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.past import Past
+from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.store import PolicyFiles
+from ringfence.agent.uplinks import Uplinks
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import WorkloadInterface
 from ringfence.engine.commands import ClearEndpoint, Commit, WriteEndpoint
@@ -113,6 +115,7 @@ class Running:
             Namespaces(),
             Past(self.hub, Recent()),
             Recording(None, "not asked for"),
+            PrefixList(self.kernel.prefilter, Uplinks((), self.kernel.prefilter), self.directory / "prefilter.list"),
             find,
         )
         service = Service(self.parts)

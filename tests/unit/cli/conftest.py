@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from ringfence.agent.dry import DryPrefilter
+from ringfence.agent.prefix_list import PrefixList
+from ringfence.agent.uplinks import Uplinks
 from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.service_shapes import ServiceShape
@@ -37,6 +41,8 @@ class Answers:
     def __init__(self) -> None:
         self.changes: list[tuple[str, Any]] = []
         self.inspection = InspectionAnswers(self.changes)
+        kernel = DryPrefilter(lambda _line: None)
+        self.prefilter = PrefixList(kernel, Uplinks((), kernel), Path())
 
     async def status(self) -> shapes.Status:
         return {
