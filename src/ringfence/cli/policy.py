@@ -13,6 +13,7 @@ COMMANDS = {
     "get": Lazy("ringfence.cli.policies:get", "Show a policy as it was written."),
     "test": Lazy("ringfence.cli.policy_test:test", "Judge the cases of PolicyTest documents; no agent, no root."),
     "check": Lazy("ringfence.cli.policy_check:check", "Find what is well formed in policies but hardly meant."),
+    "learn": Lazy("ringfence.cli.policy_learn:learn", "Learn a least set of policies from flows, and prove it."),
     "verify": Lazy("ringfence.cli.policy_verify:verify", "Prove that the compiled policies say what they say."),
 }
 
