@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,8 @@ def learn(session: Session, /, *, paths: tuple[str, ...], current: bool, output:
     recording = Recording(
         build_world(parsed), denied=given["include_denied"], by_address=current or wanted.kind == "NetworkPolicy"
     )
+    # What comes while is learned is watched too: nothing falls between the two.
+    started = f"{time.time():.6f}"
     if current:
         judge, complete = Judge(parsed.policies), True
     else:
@@ -80,7 +83,7 @@ def learn(session: Session, /, *, paths: tuple[str, ...], current: bool, output:
         complete = learned.complete
         judge = Judge(learned.policies)
     if given["drift"] or given["watch"]:
-        complete = _report(judge, _to_come(session, recording, given), output)
+        complete = _report(judge, _to_come(session, recording, given, started), output)
     else:
         _print(learned, output)
     if not complete:
@@ -147,11 +150,12 @@ def _told(recording: Recording, flows: Iterator[Any]) -> Iterator[Observation]:
             yield recording.document(document, str(document["time"]))
 
 
-def _to_come(session: Session, recording: Recording, given: dict[str, Any]) -> Iterator[Observation]:
+def _to_come(session: Session, recording: Recording, given: dict[str, Any], started: str) -> Iterator[Observation]:
     for name in given["drift"]:
         yield from _of_file(recording, name)
     if given["watch"]:
-        with _of_the_agent(session, recording, since=None, follow=True) as observations:
+        with _of_the_agent(session, recording, since=started, follow=True) as observations:
+            click.echo("watching; Ctrl-C ends it", err=True)
             yield from observations
 
 
