@@ -110,9 +110,5 @@ def _document(reports: list[Report]) -> dict[str, Any]:
 
 def _print(report: Report) -> None:
     for failure in report.failed:
-        told = failure.to_dict()
-        by = f" by {told['by']}" if told["by"] else ""
-        case = f"{told['from']} -> {told['to']} {told['port']}"
-        click.echo(f"{told['file']}:{told['line']}: {case}: expected {told['expect']}{by}, found {told['verdict']}")
-        for line in told["explanation"]:
-            click.echo(f"    {line}")
+        for line in failure.lines():
+            click.echo(line)

@@ -125,6 +125,14 @@ class Failure:
     judgement: Judgement
     explanation: tuple[str, ...]
 
+    def lines(self) -> list[str]:
+        """What people are told: the case with its place, what was expected and found, and why."""
+        told = self.to_dict()
+        by = f" by {told['by']}" if told["by"] else ""
+        case = f"{told['from']} -> {told['to']} {told['port']}"
+        first = f"{told['file']}:{told['line']}: {case}: expected {told['expect']}{by}, found {told['verdict']}"
+        return [first, *(f"    {line}" for line in told["explanation"])]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "file": self.case.origin.file,
