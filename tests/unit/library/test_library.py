@@ -78,12 +78,11 @@ def path(tmp_path: Path) -> str:
     return f"{script.parent}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize(
-    "hook", yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()), ids=lambda hook: hook["id"]
-)
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
 def test_the_hooks_run_as_they_are_written(hook: dict[str, Any], path: str, tmp_path: Path) -> None:
-    """The entry with `args` behind it, as pre-commit calls it: 0 for the example, another for a file with a fault. Files
-    that were changed are not handed over, for a case without its policies means something else.
+    """The entry with `args` behind it, as pre-commit calls it: 0 for the example, another for a file with a fault.
+
+    Files that were changed are not handed over, for a case without its policies means something else.
     """
     assert hook["pass_filenames"] is False
     bad = tmp_path / "bad.yaml"
