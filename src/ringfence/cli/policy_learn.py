@@ -76,16 +76,14 @@ def learn(session: Session, /, *, paths: tuple[str, ...], current: bool, output:
     )
     # What comes while is learned is watched too: nothing falls between the two.
     started = f"{time.time():.6f}"
-    if current:
-        judge, complete = Judge(parsed.policies), True
-    else:
-        learned = learn_of(_seen(session, recording, given), wanted)
-        complete = learned.complete
-        judge = Judge(learned.policies)
+    learned = None if current else learn_of(_seen(session, recording, given), wanted)
     if given["drift"] or given["watch"]:
+        judge = Judge(learned.policies if learned else parsed.policies)
         complete = _report(judge, _to_come(session, recording, given, started), output)
     else:
+        assert learned is not None, "without drift the current policies are no question"
         _print(learned, output)
+        complete = learned.complete
     if not complete:
         click.get_current_context().exit(INCOMPLETE)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from ringfence.abi import Direction
@@ -31,14 +32,9 @@ class Item:
     subject: Group
     direction: Direction
 
-    def grants(self, without_peer: int | None = None, without_traffic: int | None = None) -> list[Grant]:
-        """The grants that it stands for, or those of one peer or kind of traffic alone."""
-        return [
-            Grant(self.subject, self.direction, peer, traffic)
-            for at, peer in enumerate(self.peers)
-            for to, traffic in enumerate(self.traffic)
-            if without_peer in (None, at) and without_traffic in (None, to)
-        ]
+    def grants(self) -> list[Grant]:
+        """The grants that it stands for."""
+        return [Grant(self.subject, self.direction, *pair) for pair in product(self.peers, self.traffic)]
 
 
 @dataclass(frozen=True, slots=True)

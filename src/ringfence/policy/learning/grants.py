@@ -69,7 +69,7 @@ class Folding:
     v6: int = 128
 
     def network(self, address: Address) -> Network:
-        return _network(address, self.v4 if address.version == 4 else self.v6)
+        return network_of(address, self.v4 if address.version == 4 else self.v6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,5 +165,6 @@ def flows_of(needs: Iterable[Need], connections: Mapping[Connection, Evidence]) 
 
 
 @lru_cache(maxsize=65536)
-def _network(address: Address, length: int) -> Network:
+def network_of(address: Address, length: int) -> Network:
+    """The prefix of a length that an address lies in."""
     return ip_network((address, length), strict=False)

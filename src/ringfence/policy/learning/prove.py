@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from ringfence.abi import Verdict
+from ringfence.abi import Direction, Verdict
+from ringfence.identity.prefixes import Network
 from ringfence.policy.builtin import Settings
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.learning.draft import Draft, Item
-from ringfence.policy.learning.grants import Grant, Need
-from ringfence.policy.learning.seen import Connection
+from ringfence.policy.learning.grants import Grant, Need, Peer
+from ringfence.policy.learning.narrow import Narrowed
+from ringfence.policy.learning.seen import Connection, EndKind
 from ringfence.policy.parse import Source, parse_documents
-from ringfence.policy.rule import NOBODY, Peers, Policy, Rule
+from ringfence.policy.rule import BUILT_IN, NOBODY, Peers, Policy, Rule
 from ringfence.policy.world import DEFAULT_SETTINGS, World
 from ringfence.verdict import Judgement
 
-Part = TypeVar("Part")
 #: The name under which the text that is proven is read back.
 LEARNED = "<learned>"
 
@@ -68,28 +69,37 @@ class Judge:
     """Judges connections by some policies and nothing else but the settings."""
 
     def __init__(self, policies: Sequence[Policy], settings: Settings = DEFAULT_SETTINGS) -> None:
-        self.oracle = Oracle(World(tuple(policies), {}, {}, settings))
-        self._settings = settings
+        self._oracle = Oracle(World(tuple(policies), {}, {}, settings))
+        self.narrow = Narrowed()
 
     def denied(self, connections: Iterable[Connection]) -> Iterator[Denied]:
         """The connections that the policies deny, with the verdict."""
         for connection in connections:
-            judgement = self.oracle.judge(connection.source.actor, connection.destination.actor, connection.traffic)
+            source, destination = connection.source, connection.destination
+            rules = [
+                *self._speaking(Need(connection, Direction.EGRESS)),
+                *self._speaking(Need(connection, Direction.INGRESS)),
+            ]
+            judgement = _oracle(rules).judge(source.actor, destination.actor, connection.traffic)
             if judgement.verdict is Verdict.DENY:
                 yield Denied(connection, judgement)
 
     def needs(self, need: Need, rule: Rule, reduced: Rule) -> bool:
         """Whether a need is denied once a rule says less."""
-        rules = tuple(
-            reduced if each is rule else each for each in self.oracle.selecting(need.direction, need.subject.actor)
-        )
-        policy = Policy("Reduced", "", "reduced", rules, rule.origin)
-        never = replace(self._settings, enforcement="default")
-        oracle = Oracle(World((policy,), {}, {}, never))
-        decision = oracle.decide(
-            need.direction, need.connection.source.actor, need.connection.destination.actor, need.connection.traffic
+        whole = (rule.policy, rule.index)
+        rules = [reduced if (each.policy, each.index) == whole else each for each in self._speaking(need)]
+        connection = need.connection
+        decision = _oracle(rules).decide(
+            need.direction, connection.source.actor, connection.destination.actor, connection.traffic
         )
         return decision.verdict is Verdict.DENY
+
+    def _speaking(self, need: Need) -> list[Rule]:
+        """The rules that select who is judged, each with the prefixes alone that its peer's address lies in."""
+        if need.subject.kind is not EndKind.WORKLOAD:
+            return []
+        selecting = self._oracle.selecting(need.direction, need.subject.actor)
+        return [self.narrow(rule, need.peer.address) for rule in selecting]
 
 
 def prove(
@@ -107,7 +117,7 @@ def prove(
     needless: list[str] = []
     parts = 0
     for rule, item in _rules(policies, written):
-        for told, reduced, need in _less(rule, item, witness):
+        for told, reduced, need in _less(rule, item, witness, judge.narrow):
             parts += 1
             if not judge.needs(need, rule, reduced):
                 needless.append(f"{rule.place}: {told}")
@@ -123,26 +133,32 @@ def _rules(policies: Mapping[str, Policy], written: Iterable[Draft]) -> Iterator
             yield from zip(read, items, strict=False)
 
 
-def _less(rule: Rule, item: Item, witness: Mapping[Grant, Need]) -> Iterator[tuple[str, Rule, Need]]:
+def _less(rule: Rule, item: Item, witness: Mapping[Grant, Need], narrow: Narrowed) -> Iterator[tuple[str, Rule, Need]]:
     """A rule with less in it in every way, each with a need that it then should not serve."""
     yield "the rule", replace(rule, peers=NOBODY), witness[item.grants()[0]]
     if len(item.peers) > 1:
         for at, peer in enumerate(item.peers):
-            yield f"peer {peer}", replace(rule, peers=_without(rule.peers, at)), witness[item.grants(at)[0]]
+            need = witness[Grant(item.subject, item.direction, peer, item.traffic[0])]
+            around = narrow(rule, need.peer.address)
+            yield f"peer {peer}", replace(around, peers=_without(around.peers, at, peer)), need
     if len(item.traffic) > 1:
-        for to, traffic in enumerate(item.traffic):
+        for traffic in item.traffic:
+            need = witness[Grant(item.subject, item.direction, item.peers[0], traffic)]
+            around = narrow(rule, need.peer.address)
             rest = tuple(ports for ports in rule.traffic if (ports.protocol, ports.first) != traffic)
-            yield f"port {traffic}", replace(rule, traffic=rest), witness[item.grants(None, to)[0]]
+            yield f"port {traffic}", replace(around, traffic=rest), need
 
 
-def _without(peers: Peers, at: int) -> Peers:
-    """Peers without the one in a place, as an item counts them: selectors first, then prefixes."""
-    selectors = len(peers.selectors)
-    if at < selectors:
-        return replace(peers, selectors=_but(peers.selectors, at))
-    at -= selectors
-    return replace(peers, outside=_but(peers.outside, at), addresses=_but(peers.addresses, at))
+def _without(peers: Peers, at: int, peer: Peer) -> Peers:
+    """Peers without the one in a place of an item: selectors stand there first, in the order of the rule."""
+    if not isinstance(peer, Network):
+        return replace(peers, selectors=(*peers.selectors[:at], *peers.selectors[at + 1 :]))
+    outside, addresses = (
+        tuple(block for block in blocks if block.prefix != peer) for blocks in (peers.outside, peers.addresses)
+    )
+    return replace(peers, outside=outside, addresses=addresses)
 
 
-def _but(parts: tuple[Part, ...], at: int) -> tuple[Part, ...]:
-    return (*parts[:at], *parts[at + 1 :])
+def _oracle(rules: Iterable[Rule]) -> Oracle:
+    """The evaluator of some rules alone."""
+    return Oracle(World((Policy("Learned", "", "learned", tuple(rules), BUILT_IN),), {}, {}))
