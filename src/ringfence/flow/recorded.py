@@ -8,6 +8,7 @@ policy denied.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,7 @@ from ringfence.identity.prefixes import Address
 from ringfence.labels import Labels
 from ringfence.policy.learning.seen import Connection, End, EndKind, Observation
 from ringfence.policy.world import World
-from ringfence.traffic import Protocol, Traffic, parse_traffic
+from ringfence.traffic import Protocol, Traffic, last_port, parse_traffic
 
 REPLY: Final = "reply"
 RELATED: Final = "part of another connection (ICMP error)"
@@ -26,6 +27,9 @@ DROPPED: Final = "dropped, but not by policy"
 UNKNOWN_PROTOCOL: Final = "a protocol that policies do not know"
 
 _EXPECTED: Final = "a flow a line, as `ringfence observe -o json` or `ringfence flows export` writes it"
+#: What comes of reading what is no flow as one; a number may be infinite, and a document deeper than Python can go.
+_NO_FLOW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 _LAYER4: Final = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 _ICMP: Final = {"ICMPv4": Protocol.ICMP, "ICMPv6": Protocol.ICMPV6}
 _ERRORS: Final = {Protocol.ICMP: {3, 4, 5, 11, 12}, Protocol.ICMPV6: {1, 2, 3, 4}}
@@ -73,7 +77,13 @@ class Recording:
                 yield self._line(name, number, line)
 
     def document(self, document: Mapping[str, Any], where: str) -> Observation:
-        """One flow. Raises KeyError, TypeError or ValueError for what is none."""
+        """One flow that is no line of a file. Raises BadInput for what is none."""
+        try:
+            return self._observe(document, where)
+        except _NO_FLOW as error:
+            raise BadInput(f"{where}: no flow that policies can speak of ({error})") from error
+
+    def _observe(self, document: Mapping[str, Any], where: str) -> Observation:
         told = self._tell(document)
         if told.passed_over or told.traffic is None:
             return Observation(None, where, told.passed_over or UNKNOWN_PROTOCOL)
@@ -81,8 +91,8 @@ class Recording:
 
     def _line(self, name: str, number: int, line: str) -> Observation:
         try:
-            return self.document(json.loads(line), f"{name}:{number}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return self._observe(json.loads(line), f"{name}:{number}")
+        except _NO_FLOW as error:
             found = "no JSON" if isinstance(error, json.JSONDecodeError) else "no flow"
             raise BadInput([Problem(name, number, 1, found, _EXPECTED)]) from error
 
@@ -103,15 +113,17 @@ class Recording:
         verdict = self._verdict(flow["verdict"], flow.get("drop_reason_desc", ""))
         [(layer4, fields)] = flow.get("l4", {"": {}}).items() or [("", {})]
         if layer4 in _LAYER4:
-            traffic = Traffic(_LAYER4[layer4], int(fields["destination_port"]))
+            traffic = _traffic(_LAYER4[layer4], fields["destination_port"])
             return _Told(source, destination, traffic, REPLY if flow.get("is_reply") else verdict)
         if layer4 not in _ICMP:
             return _Told(source, destination, None, UNKNOWN_PROTOCOL)
-        protocol, number = _ICMP[layer4], int(fields.get("type", 0))
+        protocol = _ICMP[layer4]
+        traffic = _traffic(protocol, fields.get("type", 0))
+        number = traffic.port
         passed_over = REPLY if flow.get("is_reply") or number == _ECHO_REPLY[protocol] else verdict
         if flow.get("is_reply") is None and number in _ERRORS[protocol]:
             passed_over = RELATED
-        return _Told(source, destination, Traffic(protocol, number), passed_over)
+        return _Told(source, destination, traffic, passed_over)
 
     def _verdict(self, verdict: str, reason: str) -> str:
         """Why a verdict lets nothing be learned; empty if it does not."""
@@ -142,9 +154,18 @@ class Recording:
             labels = self._named.get(told.name) or (at.labels if at else labels)
             name = name or (at.name if at else "")
         found = End.of(labels, address, name)
+        if found.kind is EndKind.WORKLOAD and not _NAMESPACE.match(found.labels.namespace or ""):
+            raise ValueError(f"a namespace cannot be called {found.labels.namespace!r}")
         if self._by_address or found.kind is EndKind.WORLD:
             return found
         return self._by_labels.setdefault((found.labels, _version(address)), found)
+
+
+def _traffic(protocol: Protocol, written: Any) -> Traffic:
+    number = int(written)
+    if not 0 <= number <= last_port(protocol):
+        raise ValueError(f"{number} is no port of {protocol.name}")
+    return Traffic(protocol, number)
 
 
 def _version(address: Address) -> int:

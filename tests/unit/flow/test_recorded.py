@@ -7,6 +7,7 @@ import pytest
 
 from ringfence.errors import BadInput
 from ringfence.flow.recorded import Recording
+from ringfence.policy.learning.learn import learn
 from ringfence.policy.learning.seen import Observation, Seen
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import build_world
@@ -107,7 +108,31 @@ def test_manifests_tell_the_labels_that_a_recording_does_not() -> None:
     assert "reserved:world" in found.connection.destination.labels.texts()
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "3", '{"flow": {}}', '{"verdict": "allow"}', '{"flow": 1}'])
+def test_a_workload_that_names_no_namespace_is_in_the_default_one() -> None:
+    """As everywhere: so the policy that is learned of it stands there, and selects it."""
+    learned = learn(Seen(Recording().lines("f", [json.dumps(hubble(source={"labels": ["k8s:app=x"]}))])))
+    assert learned.complete
+    assert {draft.subject.namespace for draft in learned.drafts} == {"default", "shop"}
+
+
+def test_a_flow_of_an_agent_that_is_none_is_bad_input() -> None:
+    """There is no file to name: the time stands for the place."""
+    with pytest.raises(BadInput, match="12:00: no flow that policies can speak of"):
+        Recording().document(hubble(IP={"source": "x", "destination": "y"}), "12:00")
+
+
+NONE = [
+    json.dumps(hubble({"TCP": {"source_port": 1, "destination_port": 70000}})),
+    json.dumps(hubble({"TCP": {"source_port": 1, "destination_port": float("inf")}})),
+    json.dumps(hubble({"ICMPv4": {"type": 256}})),
+    json.dumps(hubble(source={"labels": ["k8s:app=x", "k8s:io.kubernetes.pod.namespace=No_name"]})),
+    json.dumps(hubble(IP={"source": "somewhere", "destination": "10.0.0.2"})),
+    json.dumps(hubble(source={"labels": [{}]})),
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("line", [*NONE, "{", "[]", "3", '{"flow": {}}', '{"verdict": "allow"}', '{"flow": 1}'])
 def test_a_line_that_is_no_flow_is_refused_with_its_place(line: str) -> None:
     """One error with file, line and what was expected."""
     with pytest.raises(BadInput, match=r"flows\.json:2:1: no .*; expected a flow a line") as caught:

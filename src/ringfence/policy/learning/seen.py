@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ringfence.identity.prefixes import Address
 from ringfence.identity.reserved import RESERVED_LABELS, Reserved
-from ringfence.labels import Labels
+from ringfence.labels import Labels, workload_labels
 from ringfence.policy.world import Actor, outside_labels
 from ringfence.traffic import Traffic
 
@@ -51,7 +51,8 @@ class End:
         if reserved & _WORLD or not any(label.source != "cidr" for label in labels):
             return cls(EndKind.WORLD, outside_labels([address]), address, str(address))
         if not reserved:
-            return cls(EndKind.WORKLOAD, labels, address, name or str(address))
+            own = labels if labels.namespace else workload_labels(labels)
+            return cls(EndKind.WORKLOAD, own, address, name or str(address))
         return cls(EndKind.ENTITY, labels, address, f"{' '.join(sorted(reserved))} ({address})")
 
     def __hash__(self) -> int:
