@@ -55,6 +55,19 @@ def test_what_an_agent_saw_is_learned() -> None:
     assert told["passed_over"]["reply"]
 
 
+def test_recordings_teach_what_the_agent_does(tmp_path: Path) -> None:
+    """What `flows export` and `observe` write of the flows gives the same policies."""
+    knock("default/frontend", "8080/TCP")
+    exported, observed = tmp_path / "exported.json", tmp_path / "observed.json"
+    run("flows", "export", str(exported))
+    observed.write_text(run("observe", "--all", "-o", "json"))
+    live = json.loads(run("policy", "learn", "--since", "1h", "-o", "json"))["policies"]
+    assert live
+    for recording in (exported, observed):
+        told = json.loads(run("policy", "learn", "--flows", str(recording), "-o", "json"))
+        assert told["policies"] == live
+
+
 def test_watching_reports_what_the_policies_do_not_cover() -> None:
     """A connection that the policies deny is reported as it comes, once; then Ctrl-C gives exit code 1."""
     arguments = ["policy", "learn", "--current", "--watch", "--include-denied", "-o", "json", str(EXAMPLE)]
