@@ -74,6 +74,7 @@ enum reason {
 	REASON_CT_INSERT_FAILED = 155,
 	REASON_INVALID_EXTENSION_HEADER = 156,
 	REASON_NO_BACKEND = 158, /* the service has none, or the connection's own is gone */
+	REASON_NO_SNAT_PORT = 167, /* no source port is free towards this destination */
 	REASON_CLUSTER_ADDRESS = 174, /* from outside to an address that is for workloads and the node alone */
 	REASON_SOURCE_RANGE = 177, /* the client is in none of the service's loadBalancerSourceRanges */
 	REASON_FRAGMENT_WITHOUT_FIRST = 175,
@@ -98,6 +99,34 @@ struct prefilter_key {
 	__u16 list; /* its number */
 	__u16 family; /* 4, 6 */
 	__u8 address[16]; /* IPv4 takes the first four bytes */
+};
+
+/* By which an uplink's source translation finds a flow: its packets as they leave the endpoint, or the answers to them as
+ * they come in. An echo's identifier is the port of who asks, the other one is 0.
+ */
+struct snat_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 inward;
+	__u8 pad[2];
+};
+
+/* The source that leaves, or the destination that answers are given. */
+struct snat_entry {
+	__u8 address[16];
+	__be16 port;
+	__u16 pad;
+	__u32 pad2;
+	__u64 created; /* jiffies */
+};
+
+/* The node's addresses at an uplink, by which endpoints are seen in the world; all zero: not translated. */
+struct uplink {
+	__u8 ipv4[16]; /* mapped */
+	__u8 ipv6[16];
 };
 
 /* A value under the revision number: from_revision in the upper half, the value in the lower, written by one store

@@ -23,6 +23,7 @@
 #include "prefilter.h"
 #include "report.h"
 #include "serve.h"
+#include "snat.h"
 #include "translate.h"
 
 /* Types that no map names, so that the object's BTF has them. */
@@ -99,6 +100,8 @@ __inline bool is_at_its_hook(const struct hook *hook, __u32 sender, __u32 receiv
 	const struct endpoint *destination = live_endpoint(receiver);
 
 	*wanted = wanted_of(source, destination);
+	if (hook->uplink)
+		return !sender && (!receiver || destination);
 	if (hook->direction == DIRECTION_EGRESS)
 		return source && source->ifindex == hook->ifindex && (!receiver || destination);
 	return destination && destination->ifindex == hook->ifindex && (!sender || hook->from_source_hook);
@@ -284,6 +287,70 @@ int to_endpoint(struct __sk_buff *skb)
 		hook.from_source_hook = true;
 	}
 	return handle(skb, &hook);
+}
+
+/* Whether a packet from outside is for a service, or of a connection through one. All others are the stack's. */
+__inline bool is_for_service(const struct packet *packet, const struct hook *hook)
+{
+	struct ct_lookup ct;
+	__u32 row = 0;
+
+	if (!may_be_for_service(packet))
+		return false;
+	ct_find(packet, &ct);
+	return (ct.entry && ct.verdict & CT_FLAG_TRANSLATED) || find_service(packet, hook, active_revision, &row);
+}
+
+__inline int handle_from_outside(struct __sk_buff *skb, struct packet *packet, const struct hook *hook)
+{
+	__u32 receiver = 0;
+	int result;
+
+	if (unlikely(packet->flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT)) && track_fragment(packet))
+		return PASS; /* the stack waits for the rest, or gives up */
+	result = translate_in(skb, packet);
+	if (result)
+		return drop_unjudged(packet, hook, result);
+	if (!is_for_service(packet, hook))
+		return PASS;
+	if (decide(skb, packet, hook, &receiver))
+		return DROP;
+	if (!receiver)
+		return PASS;
+	result = deliver(skb, packet, receiver);
+	return result == GONE ? drop_unjudged(packet, hook, REASON_TARGET_GONE) : result;
+}
+
+/* At tc ingress of an uplink: what comes from outside. */
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_INGRESS, .uplink = true};
+	struct packet packet = {};
+
+	if (!parse_plain(skb, &packet) && parse(skb, &packet))
+		return PASS; /* the stack is what judges this interface */
+	return handle_from_outside(skb, &packet, &hook);
+}
+
+/* At tc egress of an uplink: what leaves, by whichever way it came here. */
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_EGRESS, .uplink = true};
+	struct packet packet = {};
+	int reason;
+
+	if (!parse_plain(skb, &packet) && parse(skb, &packet))
+		return PASS;
+	if (unlikely(packet.flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT))) {
+		reason = track_fragment(&packet);
+		/* The node's own need no translation; of all others nothing may leave as it is. */
+		if (reason && !is_the_nodes(&packet, hook.ifindex))
+			return drop_unjudged(&packet, &hook, reason);
+	}
+	reason = translate_out(skb, &packet, hook.ifindex);
+	return reason ? drop_unjudged(&packet, &hook, reason) : PASS;
 }
 
 /* For user space: tells what a flow's row still holds back. Returns 1 if there was anything. */

@@ -51,7 +51,10 @@ from ringfence.abi.structs import (
     RULE,
     SERVICE,
     SERVICE_KEY,
+    SNAT_ENTRY,
+    SNAT_KEY,
     SOURCE_RANGE_KEY,
+    UPLINK,
 )
 
 __all__ = [
@@ -83,7 +86,10 @@ __all__ = [
     "RULE",
     "SERVICE",
     "SERVICE_KEY",
+    "SNAT_ENTRY",
+    "SNAT_KEY",
     "SOURCE_RANGE_KEY",
+    "UPLINK",
     "Aggregation",
     "BackendState",
     "CtFlag",

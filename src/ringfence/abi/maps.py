@@ -91,6 +91,10 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
     "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V256"), 1, 0),
     "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V168"), 1, 0),
+    "uplinks": MapSpec("uplinks", MapType.HASH, np.dtype("<u4"), structs.UPLINK, 64, 0),
+    "snat": MapSpec("snat", MapType.LRU_HASH, structs.SNAT_KEY, structs.SNAT_ENTRY, 524288, 0),
+    "snat_excluded": MapSpec("snat_excluded", MapType.LPM_TRIE, structs.IPCACHE_KEY, np.dtype("<u4"), 4096, 1),
+    "snat_scratch": MapSpec("snat_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V336"), 1, 0),
 }
 
 KNOBS: Final[Mapping[str, Knob]] = {
@@ -112,4 +116,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "eda2f029a4f2868691628b0fae703d54981ac95bc9457355076152372e87bffb"
+DIGEST: Final = "bf0e12a30b1f4865325cb4a04a37223ace129019fc7a92c0484c5b8338b37f6b"

@@ -315,3 +315,29 @@ FRAGMENT: Final[np.dtype[Any]] = np.dtype(
         ("pad", "u1"),
     ]
 )
+UPLINK: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("ipv4", ("u1", (16,))),
+        ("ipv6", ("u1", (16,))),
+    ]
+)
+SNAT_KEY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("source", ("u1", (16,))),
+        ("destination", ("u1", (16,))),
+        ("source_port", ">u2"),
+        ("destination_port", ">u2"),
+        ("protocol", "u1"),
+        ("inward", "u1"),
+        ("pad", ("u1", (2,))),
+    ]
+)
+SNAT_ENTRY: Final[np.dtype[Any]] = np.dtype(
+    [
+        ("address", ("u1", (16,))),
+        ("port", ">u2"),
+        ("pad", "<u2"),
+        ("pad2", "<u4"),
+        ("created", "<u8"),
+    ]
+)
