@@ -164,6 +164,14 @@ __inline int rewrite_or_drop(struct __sk_buff *skb, const struct packet *packet,
 	return REASON_TRANSLATION_FAILED;
 }
 
+/* An answer to a client outside becomes the service's where it leaves, at the uplink: with the node's address as its source
+ * the stack would not take it from an endpoint.
+ */
+__inline bool leaves_as_it_is(const struct ct_lookup *ct, __u32 receiver)
+{
+	return ct->reply && !receiver && !(ct->verdict & CT_FLAG_FRONTEND);
+}
+
 /* Services are looked for where a connection begins: what comes out of an endpoint, or in from outside. */
 __inline bool may_open_service(const struct packet *packet, const struct hook *hook, const struct ct_lookup *ct)
 {
@@ -182,8 +190,11 @@ __inline int decide_anew(struct __sk_buff *skb, const struct packet *packet, con
 
 	if (!serving)
 		return REASON_INVALID_PACKET;
-	if (translated && passes_translated(packet, hook, ct, &serving->after, receiver))
+	if (translated && passes_translated(packet, hook, ct, &serving->after, receiver)) {
+		if (leaves_as_it_is(ct, *receiver))
+			return 0;
 		return rewrite_or_drop(skb, packet, hook, &serving->after);
+	}
 	if (may_open_service(packet, hook, ct))
 		result = judge_service(packet, hook);
 	if (result == 0)
@@ -200,6 +211,8 @@ __inline int decide_anew(struct __sk_buff *skb, const struct packet *packet, con
 	if (result)
 		return result;
 	tell_of_judgement(packet, &serving->after);
+	if (leaves_as_it_is(ct, *receiver))
+		return 0;
 	return rewrite_or_drop(skb, packet, hook, &serving->after);
 }
 
@@ -301,6 +314,21 @@ __inline bool is_for_service(const struct packet *packet, const struct hook *hoo
 	return (ct.entry && ct.verdict & CT_FLAG_TRANSLATED) || find_service(packet, hook, active_revision, &row);
 }
 
+/* Whether an ICMP error from outside is about what a service's connection sent. */
+__subprogram int concerns_service(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct snat_scratch *scratch = snat_scratch_here();
+	struct ct_lookup ct;
+
+	if (!scratch)
+		return false;
+	__builtin_memset(&scratch->quoted, 0, sizeof(scratch->quoted));
+	if (parse_quoted(skb, packet, &scratch->quoted))
+		return false;
+	ct_find(&scratch->quoted, &ct);
+	return ct.entry && ct.verdict & CT_FLAG_TRANSLATED;
+}
+
 __inline int handle_from_outside(struct __sk_buff *skb, struct packet *packet, const struct hook *hook)
 {
 	__u32 receiver = 0;
@@ -311,7 +339,7 @@ __inline int handle_from_outside(struct __sk_buff *skb, struct packet *packet, c
 	result = translate_in(skb, packet);
 	if (result)
 		return drop_unjudged(packet, hook, result);
-	if (!is_for_service(packet, hook))
+	if (packet->flags & PACKET_ICMP_ERROR ? !concerns_service(skb, packet) : !is_for_service(packet, hook))
 		return PASS;
 	if (decide(skb, packet, hook, &receiver))
 		return DROP;

@@ -8,6 +8,7 @@
 #include "conntrack.h"
 #include "endpoint.h"
 #include "ipcache.h"
+#include "serve.h"
 #include "translate.h"
 
 #define SNAT_TRIES 32
@@ -237,6 +238,18 @@ __inline int translate_error_out(struct __sk_buff *skb, const struct packet *pac
 		       : 0;
 }
 
+/* An answer to a client outside reads as the service's from here on. */
+__inline bool answers_for_service(const struct packet *packet, struct snat_scratch *scratch)
+{
+	struct ct_lookup ct;
+
+	if (!may_be_for_service(packet))
+		return false;
+	ct_find(packet, &ct);
+	return ct.entry && ct.reply && ct.verdict & CT_FLAG_TRANSLATED && !(ct.verdict & CT_FLAG_FRONTEND) &&
+	       translate(packet, &ct, &scratch->after);
+}
+
 /* What leaves by an uplink. 0 or the reason to drop. */
 __subprogram int translate_out(struct __sk_buff *skb, const struct packet *packet, __u32 ifindex)
 {
@@ -245,7 +258,11 @@ __subprogram int translate_out(struct __sk_buff *skb, const struct packet *packe
 	bool own;
 	int reason;
 
-	if (!address || !scratch)
+	if (!scratch)
+		return REASON_INVALID_PACKET;
+	if (answers_for_service(packet, scratch))
+		return rewrite(skb, packet, &scratch->after) ? REASON_TRANSLATION_FAILED : 0;
+	if (!address)
 		return 0;
 	own = same_address(&packet->source, address);
 	if (own ? !has_changeable_port(packet) : !leaves_for_world(packet))

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
 
 from ringfence.abi import Direction, Reason
 from ringfence.datapath.snat import SnatTable
 from tests.bpf.host import LOOPBACK, REDIRECT, Host
-from tests.bpf.packets import CLIENT_PORT, SERVER_PORT, Network, tcp, udp
+from tests.bpf.packets import CLIENT_PORT, SERVER_PORT, Network, tcp, udp, unreachable
 from tests.bpf.test_services import assert_checksums_hold, tuple_of
 
 NODE = {4: "198.51.100.1", 6: "2001:db8:ffff::1"}
@@ -44,7 +46,8 @@ def test_a_client_from_outside_comes_to_the_backend_and_is_answered_by_the_node(
     assert_checksums_hold(came)
     assert came.event["service"] == 1
     answer = served.sends("backend", tcp(net.backend, net.outside, "SA", sport=SERVER_PORT, dport=CLIENT_PORT))
-    assert tuple_of(answer) == (node, NODE_PORT, net.outside, CLIENT_PORT)
+    # With the node's own address the stack would not take it from an endpoint.
+    assert tuple_of(answer) == (net.backend, SERVER_PORT, net.outside, CLIENT_PORT)
     left = served.run("to_uplink", answer.packet)
     assert tuple_of(left) == (node, NODE_PORT, net.outside, CLIENT_PORT)
     assert_checksums_hold(left)
@@ -98,7 +101,26 @@ def test_a_backend_elsewhere_answers_by_way_of_this_node(host: Host, net: Networ
     assert tuple_of(left) == (node, CLIENT_PORT, backend, SERVER_PORT)
     assert_checksums_hold(left)
     answer = host.run("from_uplink", udp(backend, node, sport=SERVER_PORT, dport=CLIENT_PORT))
-    assert tuple_of(answer) == (node, NODE_PORT, net.outside, CLIENT_PORT)
+    assert tuple_of(answer) == (backend, SERVER_PORT, net.outside, CLIENT_PORT)
     assert_checksums_hold(answer)
     gone = host.run("to_uplink", answer.packet)
     assert tuple_of(gone) == (node, NODE_PORT, net.outside, CLIENT_PORT)
+    assert_checksums_hold(gone)
+
+
+def test_an_error_about_an_answer_comes_to_the_backend(served: Host, net: Network) -> None:
+    """So it learns of a path that takes smaller packets only: outside and in the quotation its own address stands."""
+    node = NODE[net.family]
+    served.run("from_uplink", tcp(net.outside, node, dport=NODE_PORT))
+    quoted = tcp(node, net.outside, "A", sport=NODE_PORT, dport=CLIENT_PORT)
+    router = "203.0.113.9" if net.family == 4 else "2001:db8:77::9"
+    came = served.run("from_uplink", unreachable(router, node, quoted))
+    assert came.run.retval == REDIRECT
+    layer = IP if net.family == 4 else IPv6
+    outer = came.packet[layer]
+    inner = layer(bytes(outer)[-len(bytes(quoted)) :])
+    assert (outer.src, outer.dst) == (router, net.backend)
+    assert (inner.src, inner[TCP].sport, inner.dst, inner[TCP].dport) == (
+        *(net.backend, SERVER_PORT),
+        *(net.outside, CLIENT_PORT),
+    )

@@ -6,37 +6,22 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 
-from ringfence.datapath.interfaces import WorkloadInterface
-from ringfence.lab import namespaces, wiring
-from ringfence.lab.wiring import Wire
+from ringfence.lab import namespaces
 from tests.kernel.agents import Agent, flows_of
-from tests.kernel.world import NODE_ADDRESSES, Node, Workload, ask, open_socket, owned_name
+from tests.kernel.world import NODE_ADDRESSES, UPLINK, Node, Workload, ask, open_socket, owned_name
 
 PORT = 7070
-NOBODYS = Workload("", "10.77.9.1", "fd77:9::1", WorkloadInterface("", "", b"", (), 0, 0, "", b""))
-UPLINK = "rf9"  # as the wiring calls the node's side of its ninth wire
 
 
 @pytest.fixture
 def world(node: Node) -> Workload:
     """Who is outside; its wire to the node is the uplink."""
-    return join(node)
-
-
-def join(node: Node) -> Workload:
-    namespace = f"{node.namespace}-world"
-    outside = replace(NOBODYS, namespace=namespace)
-    node.workloads["world"] = outside
-    addresses = ip_address(outside.ipv4), ip_address(outside.ipv6)
-    wiring.connect(node.namespace, Wire(namespace, 9, addresses))
-    return outside
+    return node.join_world()
 
 
 @pytest.fixture
@@ -66,7 +51,7 @@ def reaches(world: Workload, node: Node, family: int = 0) -> bool:
 @pytest.mark.parametrize("family", [0, 1])
 def test_what_is_on_the_list_does_not_come_in(agent: Agent, world: Workload, family: int) -> None:
     """From the next packet on after the answer, in both families, and again after it was deleted."""
-    prefix = ("10.77.9.0/24", "fd77:9::/64")[family]
+    prefix = ("203.0.113.0/24", "2001:db8:113::/64")[family]
     assert reaches(world, agent.node, family)
     with agent.client() as api:
         api.add_prefixes([prefix])
@@ -80,7 +65,7 @@ def test_what_is_on_the_list_does_not_come_in(agent: Agent, world: Workload, fam
 def test_a_drop_is_told_with_its_reason(agent: Agent, world: Workload) -> None:
     """`observe` names who was dropped, towards whom, and that it was the prefilter."""
     with agent.client() as api:
-        api.add_prefixes(["10.77.9.0/24"])
+        api.add_prefixes(["203.0.113.0/24"])
         with api.events(type="drop") as stream:
             assert not reaches(world, agent.node)
             [flow] = flows_of(stream, 1)
@@ -92,19 +77,19 @@ def test_a_drop_is_told_with_its_reason(agent: Agent, world: Workload) -> None:
 def test_it_drops_without_an_agent_and_after_its_return(agent: Agent, world: Workload, end: signal.Signals) -> None:
     """The list and the program stay in the kernel; the next agent knows both."""
     with agent.client() as api:
-        api.add_prefixes(["10.77.9.0/24"])
+        api.add_prefixes(["203.0.113.0/24"])
     agent.end(end)
     assert not reaches(world, agent.node)
     agent.start(agent.command("--uplink", UPLINK))
     assert not reaches(world, agent.node)
     with agent.client() as api:
-        assert [each["prefix"] for each in api.prefixes()] == ["10.77.9.0/24"]
+        assert [each["prefix"] for each in api.prefixes()] == ["203.0.113.0/24"]
 
 
 def test_another_object_has_the_list_too(agent: Agent, world: Workload) -> None:
     """An agent with another size loads another object; it is filled before it takes the hook over."""
     with agent.client() as api:
-        api.add_prefixes(["10.77.9.0/24"])
+        api.add_prefixes(["203.0.113.0/24"])
     agent.end()
     agent.start(agent.command("--uplink", UPLINK, "--map-size", "prefilter=1000"))
     assert not reaches(world, agent.node)
@@ -113,7 +98,7 @@ def test_another_object_has_the_list_too(agent: Agent, world: Workload) -> None:
 def test_an_uplink_that_is_none_any_more_is_let_go(agent: Agent, world: Workload) -> None:
     """An agent that is started without it takes the program off."""
     with agent.client() as api:
-        api.add_prefixes(["10.77.9.0/24"])
+        api.add_prefixes(["203.0.113.0/24"])
     agent.end()
     agent.start(agent.command())
     assert reaches(world, agent.node)
@@ -122,7 +107,7 @@ def test_an_uplink_that_is_none_any_more_is_let_go(agent: Agent, world: Workload
 def test_an_uplink_that_comes_back_is_guarded_again(agent: Agent, world: Workload) -> None:
     """An interface of that name, whatever its index, has the program as soon as it is there."""
     with agent.client() as api:
-        api.add_prefixes(["10.77.9.0/24"])
+        api.add_prefixes(["203.0.113.0/24"])
 
         def remove(route: IPRoute) -> None:
             route.link("del", ifname=UPLINK)
@@ -132,7 +117,7 @@ def test_an_uplink_that_comes_back_is_guarded_again(agent: Agent, world: Workloa
         agent.hear("uplink_not_guarded", before)
         namespaces.remove(world.namespace)
         before = len(agent.said)
-        again = join(agent.node)
+        again = agent.node.join_world()
         agent.hear("uplink_guarded", before)
         assert not reaches(again, agent.node)
         [uplink] = api.prefilter()["uplinks"]

@@ -26,6 +26,9 @@ from ringfence.lab.wiring import Wire, connect, make_node
 
 PREFIX = "rf-k"
 NODE_ADDRESSES = ("10.77.0.1", "fd77::1")
+WORLD_ADDRESSES = ("203.0.113.1", "2001:db8:113::1")
+UPLINK_NUMBER = 99
+UPLINK = f"rf{UPLINK_NUMBER}"
 Result = TypeVar("Result")
 
 
@@ -106,6 +109,14 @@ class Node:
         interface = self.run(lambda: workload_interface(namespace))
         self.workloads[name] = Workload(namespace, ipv4, ipv6, interface)
         return self.workloads[name]
+
+    def join_world(self) -> Workload:
+        """Somebody outside, and the wire by which the node is reached: its side here is the interface `UPLINK`."""
+        namespace = f"{self.namespace}-world"
+        outside = Workload(namespace, *WORLD_ADDRESSES, WorkloadInterface("", "", b"", (), 0, 0, "", b""))
+        self.workloads["world"] = outside
+        connect(self.namespace, Wire(namespace, UPLINK_NUMBER, tuple(map(ip_address, WORLD_ADDRESSES))))
+        return outside
 
     def remove(self) -> None:
         """Remove all of it; what is not there is no error."""

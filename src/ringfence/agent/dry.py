@@ -11,9 +11,11 @@ from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hit
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged
 from ringfence.datapath.balancing import BackendFound, FrontendFound
+from ringfence.datapath.interfaces import addresses_of
 from ringfence.datapath.prefilter import Listed
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
+from ringfence.datapath.snat import Translation
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
@@ -102,6 +104,41 @@ class DryPrefilter:
         self._say(f"detach the prefilter from XDP of interface {ifindex}")
 
 
+class DryUplinks:
+    """Says what would be done at uplinks."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._attached: dict[int, Sequence[Address]] = {}
+
+    def attached(self) -> list[int]:
+        return list(self._attached)
+
+    def addresses(self, ifindex: int) -> list[Address]:
+        return addresses_of(ifindex)
+
+    def attach(self, ifindex: int, seen_by: Sequence[Address]) -> str:
+        if self._attached.get(ifindex) != seen_by:
+            self._attached[ifindex] = seen_by
+            told = f"endpoints seen by {', '.join(map(str, seen_by))}" if seen_by else "endpoints seen as they are"
+            self._say(f"attach to uplink {ifindex}, {told}")
+        return "none"
+
+    def detach(self, ifindex: int) -> None:
+        self._attached.pop(ifindex, None)
+        self._say(f"detach from uplink {ifindex}")
+
+    def exclude(self, networks: Sequence[Network]) -> None:
+        for network in networks:
+            self._say(f"snat: not towards {network}")
+
+    def flows(self) -> list[Translation]:
+        return []
+
+    def forget(self, wanted: Callable[[Translation], bool]) -> int:  # noqa: ARG002 - there are none
+        return 0
+
+
 class DryKernel:
     """Holds what the kernel would hold."""
 
@@ -113,6 +150,7 @@ class DryKernel:
         self._services: dict[Frontend, ServiceRow] = {}
         self.revision = 0
         self.prefilter = DryPrefilter(say)
+        self.uplinks = DryUplinks(say)
 
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return dict(self._entries), dict(self._peers)

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from ringfence.agent import service_views, views
+from ringfence.agent import nat_views, service_views, views
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.maplog import BY_HAND, MapLog
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.nat_shapes import TranslationShape
 from ringfence.api.service_shapes import BalancingShape
 from ringfence.datapath.addresses import is_whole
 from ringfence.engine.engine import Engine
@@ -52,6 +53,15 @@ class Inspection:
     async def balancing(self) -> BalancingShape:
         frontends, backends = await asyncio.to_thread(self._kernel.balancing)
         return service_views.balancing(frontends, backends, self._services)
+
+    async def translations(self, within: str | None, protocol: str | None) -> list[TranslationShape]:
+        wanted = nat_views.meant(within, protocol)
+        found = await asyncio.to_thread(self._kernel.uplinks.flows)
+        return nat_views.translations(filter(wanted, found))
+
+    async def flush_translations(self, within: str | None, protocol: str | None) -> shapes.Flushed:
+        wanted = nat_views.meant(within, protocol)
+        return {"flushed": await asyncio.to_thread(self._kernel.uplinks.forget, wanted)}
 
     def map_changes(self, name: str, *, follow: bool) -> AsyncIterator[MapChange | dict[str, int]]:
         return self._log.changes(name, self._known, follow=follow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypedDict
 
@@ -15,6 +15,7 @@ from ringfence.datapath.balancing import BackendFound, FrontendFound
 from ringfence.datapath.prefilter import Listed
 from ringfence.datapath.readback import Readback
 from ringfence.datapath.rings import EventRings
+from ringfence.datapath.snat import Translation
 from ringfence.engine.commands import ClearEndpoint, Commit, Network, Peer, WriteEndpoint
 from ringfence.engine.events import Address
 from ringfence.engine.known import Known
@@ -135,6 +136,31 @@ class Prefilter(Protocol):
         """Take it off an interface."""
 
 
+class UplinkSide(Protocol):
+    """What is done to packets at uplinks: services from outside, and source translation."""
+
+    def attached(self) -> list[int]:
+        """The interfaces where it is done."""
+
+    def addresses(self, ifindex: int) -> list[Address]:
+        """The addresses of an interface. Raises OSError."""
+
+    def attach(self, ifindex: int, seen_by: Sequence[Address]) -> str:
+        """Do it at an interface, where endpoints are seen by these addresses; how. Raises `RingfenceError`."""
+
+    def detach(self, ifindex: int) -> None:
+        """Do it there no more."""
+
+    def exclude(self, networks: Sequence[Network]) -> None:
+        """Exactly these are reached by the endpoints' own addresses."""
+
+    def flows(self) -> list[Translation]:
+        """What is translated. Reads a whole map: to be called from a thread."""
+
+    def forget(self, wanted: Callable[[Translation], bool]) -> int:
+        """Forget translations; how many. To be called from a thread."""
+
+
 class Kernel(Protocol):
     """The kernel's side of one instance. Methods raise `RingfenceError` or OSError when the kernel refuses."""
 
@@ -159,6 +185,10 @@ class Kernel(Protocol):
 
     def write(self, command: WriteEndpoint | Commit | ClearEndpoint) -> None:
         """Carry out a command that is memory alone: it takes microseconds and waits for nobody."""
+
+    @property
+    def uplinks(self) -> UplinkSide:
+        """Services from outside, and source translation."""
 
     @property
     def prefilter(self) -> Prefilter:

@@ -11,6 +11,7 @@ from ringfence.abi import Aggregation, Delivery, MetricsLayout, Reason
 from ringfence.agent.contents import Contents
 from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hits, Hook
 from ringfence.agent.live_prefilter import LivePrefilter
+from ringfence.agent.live_uplinks import LiveUplinks
 from ringfence.agent.tracking import CONNTRACK, Tracking
 from ringfence.datapath import attach, clsact, xdp
 from ringfence.datapath.balancing import BackendFound, FrontendFound, read_backends, read_frontends
@@ -56,6 +57,7 @@ class LiveKernel:
         self._event_words = loaded.maps[".data.events"].mmap_array()
         self._ring = EventRings(loaded.rings)
         self._prefilter = LivePrefilter(loaded, directory)
+        self._uplinks = LiveUplinks(loaded, directory, mechanism)
         self._held_back = HeldBack(loaded)
         self._ends = Ends(loaded, knobs or {})
         self._tracking = Tracking(loaded, knobs or {}, self._rule_at)
@@ -92,6 +94,10 @@ class LiveKernel:
             # A restart writes what stands there already: packets go on the way they went.
             known = Delivery(int(row["delivery"])) if row["ifindex"] == command.ifindex else Delivery.STACK
             self._endpoints.write(command, known)
+
+    @property
+    def uplinks(self) -> LiveUplinks:
+        return self._uplinks
 
     @property
     def prefilter(self) -> LivePrefilter:

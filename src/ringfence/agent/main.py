@@ -124,12 +124,13 @@ class _Agent:
         changes = Changes(engine, self.kernel, self.journal, wiring)
         files, namespaces = PolicyFiles(), Namespaces()
         namespaces.read(self.journal)
-        uplinks = Uplinks(self.settings.uplinks, self.kernel.prefilter)
+        uplinks = Uplinks(self.settings.uplinks, self.kernel.prefilter, self.kernel.uplinks, snat=self.settings.snat)
+        self.kernel.uplinks.exclude(self.settings.snat_excluded)
         prefixes = PrefixList(self.kernel.prefilter, uplinks, self.state / PREFIXES)
         await asyncio.to_thread(prefixes.restore)
         await self._restore(changes, files, wiring)
         uplinks.look()
-        await self._clear_leftovers(engine, wiring)
+        await self._clear_leftovers(engine, wiring, set(uplinks.there().values()))
         # What is there now is there to stay: the collector need not look at it each time.
         gc.freeze()
         hub = Hub(engine.known)
@@ -178,12 +179,12 @@ class _Agent:
         if self.taken:
             self.taken.remove_replaced()
 
-    async def _clear_leftovers(self, engine: Engine, wiring: Wiring) -> None:
+    async def _clear_leftovers(self, engine: Engine, wiring: Wiring, uplinks: set[int]) -> None:
         """What an agent had not come to that was killed between a commit and its end."""
         rows, interfaces = self.kernel.leftovers()
         for row in rows - {endpoint.row for endpoint in engine.endpoints}:
             self.kernel.write(ClearEndpoint(row))
-        strangers = interfaces - {endpoint.workload.ifindex for endpoint in engine.endpoints}
+        strangers = interfaces - uplinks - {endpoint.workload.ifindex for endpoint in engine.endpoints}
         if strangers and self.journal.fresh:
             # Whoever lost the state did not ask for open interfaces: what is hooked drops everything until it is known.
             _log.warning("interfaces_of_unknown_endpoints_stay_closed", ifindexes=sorted(strangers))

@@ -40,6 +40,7 @@ class AgentSettings:
     `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
     `web`: address and port of a TCP listener for the web page.
     `uplinks`: names of the interfaces by which the host is reached.
+    `snat`: what endpoints send to the world leaves with the uplink's address, but towards `snat_excluded`.
     """
 
     instance: str = "default"
@@ -65,6 +66,8 @@ class AgentSettings:
     hubble_listen: Listen | None = None
     web: Listen | None = None
     uplinks: tuple[str, ...] = ()
+    snat: bool = False
+    snat_excluded: tuple[Network, ...] = ()
 
     @property
     def directory(self) -> Path:

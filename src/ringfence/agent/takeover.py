@@ -36,6 +36,7 @@ from ringfence.datapath.loader import (
 from ringfence.datapath.syscall import BpfMap, obj_get
 
 _CONNTRACK = ("ct4", "ct6")
+_SNAT = "snat"
 _REVISION_PIN = "data_revision"
 
 
@@ -51,6 +52,7 @@ class Taken:
         """The new object is filled: give it the connections and links of the old ones. Attaching swaps the links."""
         for old in self.olds:
             self._copy_connections(old)
+            self._copy_translations(old)
             for link in sorted((old / "links").glob("*")):
                 link.rename(self.directory / "links" / link.name)
 
@@ -71,6 +73,15 @@ class Taken:
                 keys, entries = source.dump()
                 entries["egress_record"] = entries["ingress_record"] = 0
                 self.kernel.tracking.adopt(name, keys, entries)
+
+    def _copy_translations(self, old: Path) -> None:
+        """What leaves goes on under the port that it had."""
+        with ExitStack() as opened:
+            try:
+                source = opened.enter_context(BpfMap(obj_get(old / "maps" / _SNAT), MAPS[_SNAT]))
+            except (OSError, ValueError):
+                return
+            self.kernel.uplinks.adopt(*source.dump())
 
 
 def take(settings: AgentSettings) -> Taken:

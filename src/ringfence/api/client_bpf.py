@@ -10,6 +10,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from ringfence.api import shapes
     from ringfence.api.inspected import ElementChanged, LocalAddress, MetricShape
+    from ringfence.api.nat_shapes import TranslationShape
 
 Query = Mapping[str, str | int | Sequence[str] | None]
 
@@ -35,6 +36,16 @@ class BpfCalls(ABC):
         """What is known of every prefix, or of the longest one that contains an address."""
         answer = self._call("GET", "/v1/bpf/ipcache", query={"address": address})
         return cast("list[shapes.IpcacheShape]", answer)
+
+    def translations(self, within: str | None = None, protocol: str | None = None) -> list[TranslationShape]:
+        """What leaves by an uplink under the host's own address; of a prefix and a protocol, if given."""
+        query = {"within": within, "protocol": protocol}
+        return cast("list[TranslationShape]", self._call("GET", "/v1/bpf/nat", query=query))
+
+    def flush_translations(self, within: str | None = None, protocol: str | None = None) -> shapes.Flushed:
+        """Forget it: the next packet of each flow may leave by another port."""
+        query = {"within": within, "protocol": protocol}
+        return cast("shapes.Flushed", self._call("DELETE", "/v1/bpf/nat", query=query))
 
     def connections(self, **wanted: Unpack[Connections]) -> list[shapes.ConnectionShape]:
         """The tracked connections, or those that are meant."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.nat_shapes import TranslationShape
 from ringfence.api.prefilter_shapes import ListedPrefix, PrefilterShape, PrefixesChanged
 from ringfence.api.service_shapes import BalancingShape, ServiceShape
 from ringfence.flow.connections import ConnectionFilter
@@ -43,6 +44,12 @@ class Inspection(Protocol):
 
     async def balancing(self) -> BalancingShape:
         """Frontends and backends of services, as the kernel has them. Raises `Unavailable`."""
+
+    async def translations(self, within: str | None, protocol: str | None) -> list[TranslationShape]:
+        """What leaves by an uplink under the host's own address. Raises `BadInput`."""
+
+    async def flush_translations(self, within: str | None, protocol: str | None) -> shapes.Flushed:
+        """Forget some of it. Raises `BadInput`."""
 
     def map_changes(self, name: str, *, follow: bool) -> AsyncIterator[MapChange | dict[str, int]]:
         """The last changes that the agent made to a map, and with `follow` every later one, registered before this

@@ -8,11 +8,15 @@ from typing_extensions import TypedDict
 
 
 class UplinkShape(TypedDict):
-    """An interface by which the host is reached. `mode`: native or generic XDP; None with a `problem`."""
+    """An interface by which the host is reached. `mode`: native or generic XDP, None with a `problem`; `mechanism`: tcx
+    or clsact, likewise. `seen_by`: the addresses that endpoints have in the world, none where they are seen as they are.
+    """
 
     name: str
     ifindex: int
     mode: str | None
+    mechanism: str | None
+    seen_by: list[str]
     problem: str | None
 
 

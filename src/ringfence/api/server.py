@@ -14,6 +14,7 @@ from ringfence.api import flow_shapes, shapes
 from ringfence.api.bpf_routes import bpf_routes
 from ringfence.api.control import Control
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.nat_routes import nat_routes
 from ringfence.api.prefilter_routes import prefilter_routes
 from ringfence.api.service_routes import service_routes
 from ringfence.api.streams import in_slices, json_lines
@@ -41,6 +42,7 @@ def create_app(control: Control) -> FastAPI:
     _entry_routes(app, control)
     service_routes(app, control)
     prefilter_routes(app, control)
+    nat_routes(app, control)
     bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)

@@ -104,7 +104,21 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     "uplinks",
     multiple=True,
     metavar="INTERFACE",
-    help="By which this host is reached: `ringfence prefilter` drops there. It need not be there yet. Repeatable.",
+    help="By which this host is reached: node ports, `ringfence prefilter`. It need not be there yet. Repeatable.",
+)
+@click.option(
+    "--snat/--no-snat",
+    default=False,
+    show_default=True,
+    help="What endpoints send to the world leaves by an uplink with the uplink's own address.",
+)
+@click.option(
+    "--snat-exclude",
+    "snat_excluded",
+    multiple=True,
+    callback=_prefixes,
+    metavar="PREFIX",
+    help="Reached by the endpoints' own addresses all the same. Repeatable.",
 )
 @click.option(
     "--aggregation",

@@ -9,6 +9,7 @@ import click
 from ringfence.cli.bpf_ct import ct
 from ringfence.cli.bpf_lb import lb
 from ringfence.cli.bpf_map import dump, maps
+from ringfence.cli.bpf_nat import nat
 from ringfence.cli.bpf_policy import policy
 from ringfence.cli.connection import connect
 from ringfence.cli.output import named, numbers_option, output_option, print_json, print_table
@@ -102,7 +103,7 @@ def list_metrics(session: Session, output: str) -> None:
     print_table(("REASON", "DIRECTION", "PACKETS", "BYTES"), rows, right=("PACKETS", "BYTES"))
 
 
-for command in (policy, ct, lb, maps):
+for command in (policy, ct, lb, nat, maps):
     bpf.add_command(command)
 bpf.add_command(dump, "map_entries")
 

@@ -42,6 +42,7 @@ def from_agent(client: Client) -> Iterator[Part]:
         "bpf/connections.json": client.connections,
         "bpf/endpoints.json": client.local_addresses,
         "bpf/balancing.json": client.balancing,
+        "bpf/nat.json": client.translations,
         "bpf/metrics.json": client.metrics_map,
         "bpf/maps.json": client.maps,
     }.items():

@@ -1,4 +1,4 @@
-"""Both programs on the host side of an endpoint's interface: put there, taken off, and listed as the kernel has them.
+"""Both programs on an interface, an endpoint's host side or an uplink: put there, taken off, listed as the kernel has them.
 
 The host side's egress is where packets go to the endpoint. That hook comes first, so that nothing an endpoint sends
 can be answered past an unjudged hook. Interfaces are those of the calling thread's network namespace.
@@ -7,6 +7,7 @@ can be answered past an unjudged hook. Interfaces are those of the calling threa
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,8 +20,12 @@ from ringfence.datapath.links import Hook
 from ringfence.datapath.loader import LoadedObject
 from ringfence.errors import NotFound, RingfenceError, Unavailable
 
+Programs = Mapping[Hook, str]
 # In the order of attaching.
 PROGRAMS: Final = {Hook.EGRESS: "to_endpoint", Hook.INGRESS: "from_endpoint"}
+#: At an uplink: what leaves is translated before answers can come.
+AT_UPLINK: Final = {Hook.EGRESS: "to_uplink", Hook.INGRESS: "from_uplink"}
+_EITHER: Final = frozenset({*PROGRAMS.values(), *AT_UPLINK.values()})
 
 
 class Mechanism(StrEnum):
@@ -44,7 +49,13 @@ def pin_path(directory: Path, ifindex: int, hook: Hook) -> Path:
     return directory / "links" / f"{ifindex}-{hook.name.lower()}"
 
 
-def attach(loaded: LoadedObject, ifindex: int, directory: Path, mechanism: Mechanism | None = None) -> Mechanism:
+def attach(
+    loaded: LoadedObject,
+    ifindex: int,
+    directory: Path,
+    mechanism: Mechanism | None = None,
+    programs: Programs = PROGRAMS,
+) -> Mechanism:
     """Have both programs of this object, and no other of ours, on an interface; the default mechanism is the best.
 
     A program of an earlier object is swapped without a packet unjudged. `directory` is the object's pin directory.
@@ -52,7 +63,7 @@ def attach(loaded: LoadedObject, ifindex: int, directory: Path, mechanism: Mecha
     """
     chosen = mechanism or (Mechanism.TCX if has_tcx() else Mechanism.CLSACT)
     try:
-        for hook, name in PROGRAMS.items():
+        for hook, name in programs.items():
             if chosen is Mechanism.TCX:
                 links.ensure(loaded.programs[name], ifindex, hook, pin_path(directory, ifindex, hook))
             else:
@@ -61,7 +72,7 @@ def attach(loaded: LoadedObject, ifindex: int, directory: Path, mechanism: Mecha
         _remove(ifindex, directory, Mechanism.CLSACT if chosen is Mechanism.TCX else Mechanism.TCX)
     except OSError as error:
         raise _failed(error, ifindex, chosen) from error
-    _verify(loaded, ifindex, chosen)
+    _verify(loaded, ifindex, chosen, programs)
     return chosen
 
 
@@ -76,7 +87,7 @@ def _remove(ifindex: int, directory: Path, mechanism: Mechanism) -> None:
         for hook in PROGRAMS:
             links.remove(ifindex, hook, pin_path(directory, ifindex, hook))
     else:
-        clsact.remove(frozenset(PROGRAMS.values()), ifindex)
+        clsact.remove(_EITHER, ifindex)
 
 
 def query(ifindex: int) -> tuple[Attached, ...]:
@@ -89,16 +100,16 @@ def query(ifindex: int) -> tuple[Attached, ...]:
     return tuple(found)
 
 
-def programs_ok(loaded: LoadedObject, ifindex: int) -> bool:
+def programs_ok(loaded: LoadedObject, ifindex: int, programs: Programs = PROGRAMS) -> bool:
     """Whether both programs of this object are on the interface, each once."""
     found = sorted((item.hook, item.program_id) for item in query(ifindex))
-    ours = {program_info(loaded.programs[name]).id for name in PROGRAMS.values()}
-    wanted = sorted((hook, program_info(loaded.programs[name]).id) for hook, name in PROGRAMS.items())
+    ours = {program_info(loaded.programs[name]).id for name in _EITHER}
+    wanted = sorted((hook, program_info(loaded.programs[name]).id) for hook, name in programs.items())
     return [item for item in found if item[1] in ours] == wanted
 
 
-def _verify(loaded: LoadedObject, ifindex: int, mechanism: Mechanism) -> None:
-    if not programs_ok(loaded, ifindex):
+def _verify(loaded: LoadedObject, ifindex: int, mechanism: Mechanism, programs: Programs) -> None:
+    if not programs_ok(loaded, ifindex, programs):
         raise RingfenceError(f"interface {ifindex}: attached by {mechanism}, but the kernel lists {query(ifindex)}")
 
 

@@ -151,6 +151,12 @@ def namespace_number(netlink: Netlink, path: Path) -> int | None:
     return None if number == _UNSPECIFIED else number
 
 
+def addresses_of(index: int) -> list[Address]:
+    """The addresses of global scope of an interface here, in the kernel's order."""
+    with Netlink() as netlink:
+        return _addresses(netlink, index)
+
+
 def node_addresses() -> frozenset[Address]:
     """All addresses of global scope here: what is the node itself to its workloads."""
     with Netlink() as netlink:

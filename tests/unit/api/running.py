@@ -115,7 +115,11 @@ class Running:
             Namespaces(),
             Past(self.hub, Recent()),
             Recording(None, "not asked for"),
-            PrefixList(self.kernel.prefilter, Uplinks((), self.kernel.prefilter), self.directory / "prefilter.list"),
+            PrefixList(
+                self.kernel.prefilter,
+                Uplinks((), self.kernel.prefilter, self.kernel.uplinks),
+                self.directory / "prefilter.list",
+            ),
             find,
         )
         service = Service(self.parts)

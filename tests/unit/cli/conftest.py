@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ringfence.agent.dry import DryPrefilter
+from ringfence.agent.dry import DryPrefilter, DryUplinks
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.uplinks import Uplinks
 from ringfence.api import flow_shapes, shapes
@@ -42,7 +42,7 @@ class Answers:
         self.changes: list[tuple[str, Any]] = []
         self.inspection = InspectionAnswers(self.changes)
         kernel = DryPrefilter(lambda _line: None)
-        self.prefilter = PrefixList(kernel, Uplinks((), kernel), Path())
+        self.prefilter = PrefixList(kernel, Uplinks((), kernel, DryUplinks(lambda _line: None)), Path())
 
     async def status(self) -> shapes.Status:
         return {
