@@ -147,7 +147,7 @@ def test_a_node_port_leads_to_a_backend(agent: Agent, tmp_path: Path, family: in
 
 
 def test_policy_judges_who_comes_by_a_node_port(agent: Agent) -> None:
-    """A backend that lets in only its own namespace is not reached from the world, and the drop names rule and service."""
+    """A backend that lets in its own namespace alone is not reached, and the drop names rule and service."""
     agent.apply("web.yaml", SERVICE)
     agent.apply(
         "deny.yaml",
@@ -159,11 +159,14 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
 """,
     )
     world = agent.node.workloads["world"]
-    with agent.client() as api, api.events(type="drop") as stream:
-        with closing(world.run(lambda: socket.socket())) as asking:
-            asking.settimeout(0)
-            asking.connect_ex((SEEN[0], NODE_PORT))
-            flow = next(stream)
+    with (
+        agent.client() as api,
+        api.events(port="8080/TCP") as stream,
+        closing(world.run(socket.socket)) as asking,
+    ):
+        asking.settimeout(0)
+        asking.connect_ex((SEEN[0], NODE_PORT))
+        flow = next(stream)
     assert "lost" not in flow
     assert (flow["service"], flow["destination"]["endpoint"]) == ("default/web", "web")
     assert flow["rule"] is not None
@@ -175,10 +178,8 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
 def test_nothing_leaks_while_the_agent_is_replaced(agent: Agent, end: signal.Signals, *, other_object: bool) -> None:
     """Through a restart, also into another object, all that comes to the world is from the node, by one port a flow."""
     client, world = agent.node.workloads["client"], agent.node.workloads["world"]
-    with (
-        closing(world.socket(address=world.ipv4, port=9001)) as server,
-        closing(client.socket(address=client.ipv4)) as one,
-    ):
+    to, of = world.socket(address=world.ipv4, port=9001), client.socket(address=client.ipv4)
+    with closing(to) as server, closing(of) as one:
         server.settimeout(1)
         seen = set()
         sent = 0

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 class UplinkShape(TypedDict):
     """An interface by which the host is reached. `mode`: native or generic XDP, None with a `problem`; `mechanism`: tcx
-    or clsact, likewise. `seen_by`: the addresses that endpoints have in the world, none where they are seen as they are.
+    or clsact, likewise. `seen_by`: the addresses that endpoints have in the world; none where they keep their own.
     """
 
     name: str

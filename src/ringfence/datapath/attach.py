@@ -1,4 +1,4 @@
-"""Both programs on an interface, an endpoint's host side or an uplink: put there, taken off, listed as the kernel has them.
+"""Both programs on an interface, an endpoint's host side or an uplink: put there, taken off, listed by the kernel.
 
 The host side's egress is where packets go to the endpoint. That hook comes first, so that nothing an endpoint sends
 can be answered past an unjudged hook. Interfaces are those of the calling thread's network namespace.

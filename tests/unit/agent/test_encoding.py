@@ -41,7 +41,7 @@ def test_a_key_that_is_decoded_can_be_written_again(name: str) -> None:
     """The same of keys."""
     spec = MAPS[name]
     row = filled(spec.key)  # type: ignore[arg-type] # chosen to have one
-    if name in ("ipcache", "source_ranges", "prefilter"):
+    if name in ("ipcache", "source_ranges", "prefilter", "snat_excluded"):
         row["address"][4:] = 0
     assert encoded_key(spec, Decoder(spec, KNOWN).value(row)) == row
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from typing import Any
 
+from ringfence.agent import nat_views
 from ringfence.api import shapes
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
+from ringfence.api.nat_shapes import TranslationShape
 from ringfence.api.service_shapes import BalancingShape
+from ringfence.datapath.snat import Translation
 from ringfence.errors import NotFound
 from ringfence.flow.connections import ConnectionFilter
 from tests.unit.cli.balanced import BALANCING
@@ -16,11 +20,26 @@ BACKEND = ["k8s:app=backend", "k8s:io.kubernetes.pod.namespace=default"]
 FRONTEND = ["k8s:app=frontend", "k8s:io.kubernetes.pod.namespace=default"]
 
 
+TRANSLATIONS = [
+    Translation(6, ip_address("198.51.100.1"), 22, ip_address("203.0.113.9"), 5000, ip_address("198.51.100.1"), 22, 1),
+    Translation(6, ip_address("10.0.0.2"), 40000, ip_address("203.0.113.9"), 443, ip_address("198.51.100.1"), 40000, 1),
+    Translation(58, ip_address("fd00::2"), 7, ip_address("2001:db8::9"), 0, ip_address("2001:db8::1"), 7, 1),
+]
+
+
 class InspectionAnswers:
     """An `Inspection` with fixed answers, which notes what it was asked for."""
 
     def __init__(self, changes: list[tuple[str, Any]]) -> None:
         self.changes = changes
+
+    async def translations(self, within: str | None, protocol: str | None) -> list[TranslationShape]:
+        self.changes.append(("translations", (within, protocol)))
+        return nat_views.translations(TRANSLATIONS)
+
+    async def flush_translations(self, within: str | None, protocol: str | None) -> shapes.Flushed:
+        wanted = nat_views.meant(within, protocol)
+        return {"flushed": len(list(filter(wanted, TRANSLATIONS)))}
 
     async def balancing(self) -> BalancingShape:
         return BALANCING
