@@ -103,7 +103,7 @@ def query(ifindex: int) -> tuple[Attached, ...]:
 def programs_ok(loaded: LoadedObject, ifindex: int, programs: Programs = PROGRAMS) -> bool:
     """Whether both programs of this object are on the interface, each once."""
     found = sorted((item.hook, item.program_id) for item in query(ifindex))
-    ours = {program_info(loaded.programs[name]).id for name in _EITHER}
+    ours = {program_info(program).id for name, program in loaded.programs.items() if name in _EITHER}
     wanted = sorted((hook, program_info(loaded.programs[name]).id) for hook, name in programs.items())
     return [item for item in found if item[1] in ours] == wanted
 
