@@ -14,6 +14,7 @@ COMMANDS = {
     "test": Lazy("ringfence.cli.policy_test:test", "Judge the cases of PolicyTest documents; no agent, no root."),
     "check": Lazy("ringfence.cli.policy_check:check", "Find what is well formed in policies but hardly meant."),
     "learn": Lazy("ringfence.cli.policy_learn:learn", "Learn a least set of policies from flows, and prove it."),
+    "diff": Lazy("ringfence.cli.policy_diff:diff", "Show what a change of policies opens and closes."),
     "verify": Lazy("ringfence.cli.policy_verify:verify", "Prove that the compiled policies say what they say."),
 }
 
