@@ -257,6 +257,11 @@ def _named(labels: Labels) -> str:
     return f"{namespace}/{','.join(sorted(texts)) or '*'}"
 
 
+def _in_order(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """Workloads first."""
+    return tuple(sorted(groups, key=lambda each: ("/" not in each.name or bool(each.prefix), each)))
+
+
 def _grouped(changes: Iterable[_PairChange]) -> list[Change]:
     """Pairs of the same ports and rule as few changes of many to many."""
     alike: dict[tuple[bool, tuple[Span, ...], RuleText | None], dict[Group, set[Group]]] = {}
@@ -268,5 +273,5 @@ def _grouped(changes: Iterable[_PairChange]) -> list[Change]:
         for source, destinations in reached.items():
             by_destinations.setdefault(frozenset(destinations), []).append(source)
         for common, sources in by_destinations.items():
-            found.append(Change(opened, tuple(sorted(sources)), tuple(sorted(common)), ports, rule))
+            found.append(Change(opened, _in_order(sources), _in_order(common), ports, rule))
     return sorted(found, key=lambda each: (not each.opened, each.sources, each.destinations, each.ports))
