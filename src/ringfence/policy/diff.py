@@ -23,7 +23,7 @@ from ringfence.policy.classes import Span, longest, traffic_classes, witness
 from ringfence.policy.evaluate import Oracle, peer_meant
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Placed, entities, place, selectors
-from ringfence.policy.rule import Rule
+from ringfence.policy.rule import BUILT_IN, Rule
 from ringfence.policy.verify import carries, spans_of
 from ringfence.policy.world import DEFAULT_SETTINGS, World, build_world
 from ringfence.traffic import LAST_PORT, Protocol, Traffic, last_port
@@ -110,7 +110,10 @@ class _Comparison:
         together = replace(after, policies=(*before.policies, *after.policies))
         self._prefixes = {prefix for rule in together.rules for prefix in rule.prefixes}
         self._placed = place(together, _Nowhere())
-        self._meant: dict[tuple[Hashable, int], tuple[int, ...]] = {}
+        self._of_family = {v: [each for each in self._placed if each.address.version == v] for v in (4, 6)}
+        self._as_peers = {v: [each.as_peer for each in found] for v, found in self._of_family.items()}
+        self._addresses = {v: [each.address for each in found] for v, found in self._of_family.items()}
+        self._meant: dict[tuple[Hashable, int], list[tuple[int, ...]]] = {}
 
     def changes(self, progress: Progress) -> Iterator[_PairChange]:
         """Every change of a pair of groups; of both families once where it is the same."""
@@ -127,25 +130,28 @@ class _Comparison:
 
     def _of_subject(self, direction: Direction, subject: Placed) -> Iterator[_PairChange]:
         old, new = (oracle.selecting(direction, subject.as_subject) for oracle in self._oracles)
-        if old == new:
+        if set(map(_said, old)) == set(map(_said, new)):
             return
         rules = [*old, *new]
+        version = subject.address.version
+        asked = {rule.peers: rule for rule in rules}.values()
         peers: dict[Hashable, list[Placed]] = defaultdict(list)
-        for index, peer in enumerate(self._placed):
-            if peer.address.version == subject.address.version:
-                ways = tuple(self._ways(rule, index) for rule in rules)
-                peers[ways, peer.ports].append(peer)
+        for peer, *ways in zip(self._of_family[version], *(self._ways(rule, version) for rule in asked), strict=True):
+            peers[tuple(ways), peer.ports].append(peer)
         for group in peers.values():
             if self._differs(direction, subject, group[0], rules):
                 for peer in group:
                     ends = (subject, peer) if direction is Direction.EGRESS else (peer, subject)
                     yield from self._of_pair(*ends)
 
-    def _ways(self, rule: Rule, index: int) -> tuple[int, ...]:
-        key = rule.peers, index
+    def _ways(self, rule: Rule, version: int) -> list[tuple[int, ...]]:
+        """The ways in which a rule means each party of a family."""
+        key = rule.peers, version
         if key not in self._meant:
-            peer = self._placed[index]
-            self._meant[key] = tuple(peer_meant(rule, peer.as_peer, peer.address))
+            self._meant[key] = [
+                tuple(peer_meant(rule, peer, address))
+                for peer, address in zip(self._as_peers[version], self._addresses[version], strict=True)
+            ]
         return self._meant[key]
 
     def _differs(self, direction: Direction, subject: Placed, peer: Placed, rules: list[Rule]) -> bool:
@@ -210,6 +216,11 @@ class _PairChange:
     destination: Group
     ports: tuple[Span, ...]
     rule: RuleText | None
+
+
+def _said(rule: Rule) -> Rule:
+    """What a rule says, whoever says it and wherever it stands."""
+    return replace(rule, policy="", index=0, origin=BUILT_IN)
 
 
 def _traffic(rules: Iterable[Rule], destination: Placed) -> list[Traffic]:
