@@ -1,4 +1,5 @@
 from ringfence.library import BadInput as BadInput
+from ringfence.library import Change as Change
 from ringfence.library import Denied as Denied
 from ringfence.library import Finding as Finding
 from ringfence.library import Judgement as Judgement
@@ -16,6 +17,7 @@ from ringfence.library import parse as parse
 __version__: str
 __all__ = [
     "BadInput",
+    "Change",
     "Denied",
     "Finding",
     "Judgement",

@@ -19,6 +19,7 @@ from ringfence.errors import BadInput, NotFound, Problem, RingfenceError
 from ringfence.flow.recorded import Recording
 from ringfence.policy.builtin import Settings
 from ringfence.policy.check import check_parsed
+from ringfence.policy.diff import Change, difference
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.explanation.who import Asked, explain_in, place_question
 from ringfence.policy.findings import Finding
@@ -36,7 +37,7 @@ from ringfence.traffic import Traffic, parse_traffic
 from ringfence.verdict import Judgement
 
 __all__ = [
-    "BadInput", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Report",
+    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Report",
     "RingfenceError", "Verdict", "learn", "load", "parse",
 ]  # fmt: skip
 
@@ -91,6 +92,10 @@ class Policies:
     def verify(self) -> Proof:
         """Prove that the compiled policies decide every packet as their words do."""
         return prove(self.parsed, self.settings)
+
+    def changes(self, new: Policies) -> list[Change]:
+        """What opens and what closes when these policies become `new`: groups of workloads, ports, and the rule."""
+        return difference(self.parsed, new.parsed, new.settings)
 
     def uncovered(self, flows: str | PathLike[str] | Iterable[str]) -> list[Denied]:
         """The connections of recorded flows that the policies do not allow, each once; flows as for `learn`."""

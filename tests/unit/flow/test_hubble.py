@@ -11,6 +11,7 @@ import pytest
 from ringfence.abi import CtStatus, EventKind, Reason, Verdict
 from ringfence.flow.flow import Flow, FlowRule
 from ringfence.flow.hubble import DROP_REASONS, flow_document, flow_fields, summary
+from ringfence.hubble.wire import flow_pb2
 from tests.unit.flow.batch import DENIED, event, flow_of
 
 MATCHES_L3_L4 = 1  # of an event's shape: identity and full port, plus 1
@@ -24,6 +25,14 @@ def fields_of(**fields: Any) -> dict[str, Any]:
 def flow(**fields: Any) -> Flow:
     made: Flow = flow_of(event(**fields))
     return made
+
+
+def test_every_drop_reason_is_one_of_the_api() -> None:
+    """A reason that Hubble's enum lacks could not be sent; the numbers are the same."""
+    known = dict(flow_pb2.DropReason.items())
+    assert {name: known.get(name) for name in DROP_REASONS.values()} == {
+        name: int(reason) for reason, name in DROP_REASONS.items()
+    }
 
 
 def test_the_service_stands_on_its_backends_side() -> None:

@@ -115,6 +115,18 @@ def test_the_action_checks_and_tests(path: str, tmp_path: Path) -> None:
     assert act(path, command="destroy", paths=str(EXAMPLE)).returncode == 2
 
 
+@pytest.mark.parametrize(("strict", "code"), [("false", 0), ("true", 5)])
+def test_the_action_compares(path: str, tmp_path: Path, strict: str, code: int) -> None:
+    """What opens is an annotation, and fails the step where that is wanted; bad input always does."""
+    documents = EXAMPLE.read_text().split("\n---\n")
+    kept = [each for each in documents if "kind: CiliumNetworkPolicy" not in each]
+    (tmp_path / "none.yaml").write_text("\n---\n".join(kept))
+    opened = act(path, command="diff", paths=f"{EXAMPLE} {tmp_path}/none.yaml", strict=strict)
+    assert opened.returncode == code, opened.stdout + opened.stderr
+    assert "::warning::opens " in opened.stdout
+    assert act(path, command="diff", paths=f"{EXAMPLE} {tmp_path}/absent.yaml", strict=strict).returncode == 2
+
+
 def test_the_actions_inputs_are_never_commands(path: str, tmp_path: Path) -> None:
     """An input with a command in it is a path that is not there."""
     made = tmp_path / "made"
