@@ -1,28 +1,48 @@
-"""What the agent has, as a world that the oracle can be asked about: its endpoints, its policies, the node."""
+"""What the agent has, as a world that the oracle can be asked about: its endpoints, its policies, the node.
+
+So is what it had at an earlier time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
+from ringfence.agent.commits.record import State
+from ringfence.agent.store import PolicyFiles
+from ringfence.engine import memory
 from ringfence.engine.engine import Engine
+from ringfence.engine.events import Address, Workload
 from ringfence.identity.reserved import RESERVED_LABELS, Reserved
 from ringfence.labels import Labels
+from ringfence.policy.builtin import Settings
 from ringfence.policy.manifest import ContainerPort
+from ringfence.policy.rule import Policy
 from ringfence.policy.world import Actor, World
 
 
 def world_of(engine: Engine) -> World:
     """The endpoints and policies as they are now; what changes later does not change the world."""
     workloads = [each.workload for each in engine.endpoints]
+    return _world(engine.state.policies, workloads, engine.nodes, engine.state.settings)
+
+
+def world_then(state: State, engine: Engine) -> World:
+    """The endpoints and policies of a state of long ago; settings and the node's addresses are those of now."""
+    workloads = [memory.read_workload(fields) for _, fields in state.items(memory.ENDPOINT)]
+    return _world(PolicyFiles().read(state), workloads, engine.nodes, engine.state.settings)
+
+
+def _world(
+    policies: Iterable[Policy], workloads: Collection[Workload], nodes: frozenset[Address], settings: Settings
+) -> World:
     everyone = {
         each.name: Actor(each.name, each.labels, each.addresses, local=True, ports=tuple(_ports(each.labels)))
         for each in workloads
     }
-    node = tuple(engine.nodes - {address for each in workloads for address in each.addresses})
+    node = tuple(nodes - {address for each in workloads for address in each.addresses})
     host = Actor("the node", RESERVED_LABELS[Reserved.HOST], node, reserved=Reserved.HOST)
-    state = engine.state
     actors = {**everyone, host.name: host}
-    return World(tuple(state.policies), {}, actors, state.settings, nodes=(host,) if node else ())
+    return World(tuple(policies), {}, actors, settings, nodes=(host,) if node else ())
 
 
 def _ports(labels: Labels) -> Iterator[ContainerPort]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Protocol
 
+from ringfence.agent.commits.record import Note, Record, kept, noted
 from ringfence.agent.journal import Item, Journal
 from ringfence.agent.kernel import Attachment, Kernel
 from ringfence.agent.maplog import Delivered, MapLog
@@ -40,6 +41,7 @@ WINDOW_SECONDS = 0.002
 class _Request:
     event: Event
     remember: Mapping[Item, object]
+    note: Note | None
     made: asyncio.Future[Made]
 
 
@@ -64,6 +66,13 @@ class Watcher(Protocol):
         """A change could not be carried out; nothing of it is left."""
 
 
+class Log(Protocol):
+    """Where commits are written down: `agent.commits.log`."""
+
+    def note(self, record: Record) -> None:
+        """Write one down. What cannot be written is its matter: the commit is made."""
+
+
 class Changes:
     """Takes requests, commits, answers. `watcher` is told of commits; `log` keeps what was changed in the maps."""
 
@@ -79,13 +88,17 @@ class Changes:
         self._open_at = 0.0
         self.last_commit: shapes.LastCommit | None = None
         self.watcher: Watcher | None = None
+        self.commit_log: Log | None = None
         self.log = MapLog()
         wiring.stored = self._note_delivery
 
-    async def make(self, event: Event, remember: Mapping[Item, object] | None = None) -> Made:
-        """Make an event so, and remember some values with it. Raises `RingfenceError` with nothing changed."""
+    async def make(self, event: Event, remember: Mapping[Item, object] | None = None, note: Note | None = None) -> Made:
+        """Make an event so, remember some values with it, and write down what `note` says of it.
+
+        Raises `RingfenceError` with nothing changed.
+        """
         loop = asyncio.get_running_loop()
-        request = _Request(event, remember or {}, loop.create_future())
+        request = _Request(event, remember or {}, note, loop.create_future())
         self._waiting.append(request)
         if len(self._waiting) == 1:
             wait = self._open_at - monotonic()
@@ -111,7 +124,9 @@ class Changes:
             return
         try:
             remember = {item: value for each in taken for item, value in each.remember.items()}
-            wired = self._carry_out(remember, [each.event for each in taken])
+            wired = self._carry_out(
+                remember, [each.event for each in taken], [each.note for each in taken if each.note]
+            )
         except (RingfenceError, OSError) as error:
             if len(taken) > 1:
                 for request in taken:
@@ -135,13 +150,19 @@ class Changes:
             return False
         return True
 
-    def _carry_out(self, remember: Mapping[Item, object], because: Sequence[Event]) -> asyncio.Future[None]:
+    def _carry_out(
+        self, remember: Mapping[Item, object], because: Sequence[Event], notes: Sequence[Note] = ()
+    ) -> asyncio.Future[None]:
         """The commands of what was taken. A failure takes all of it back and raises."""
-        start = monotonic()
+        start, start_time = monotonic(), time()
         commands = self._engine.commands()
         done: list[Command] = []
+        items = {**remember, **_items(commands)}
+        if self._journal.lacks(kept(items)) and notes and not any(isinstance(each, Commit) for each in commands):
+            # What is wanted has changed and no packet is concerned yet: it has its own revision to go back to.
+            commands.append(Commit())
         try:
-            self._journal.write({**remember, **_items(commands)})
+            self._journal.write(items | noted(notes, start_time) if kept(items) else items)
             for command in commands:
                 if isinstance(command, Commit) and self.watcher:
                     self.watcher.begin(command)
@@ -154,6 +175,8 @@ class Changes:
         self._engine.done()
         self._name_services(commands)
         self._note(commands, start)
+        if self.commit_log:
+            self.commit_log.note(Record(self._kernel.revision, start_time, tuple(notes), kept(items)))
         self.log.note(done, self._kernel.revision, because)
         return self._wiring.start([command for command in commands if isinstance(command, Attach | Detach)])
 

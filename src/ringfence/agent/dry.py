@@ -152,6 +152,9 @@ class DryKernel:
         self.prefilter = DryPrefilter(say)
         self.uplinks = DryUplinks(say)
 
+    def begin_at(self, revision: int) -> None:
+        self.revision = self.revision or revision
+
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return dict(self._entries), dict(self._peers)
 

@@ -1,4 +1,6 @@
-"""Explaining from the live state: worked out in a thread, from the policies and endpoints as they are when asked."""
+"""Explaining from the live state: worked out in a thread, from the policies and endpoints as they are when asked, or as
+they were at a time that the commit log reaches.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import asyncio
 from ipaddress import ip_address
 from typing import Any, cast
 
-from ringfence.agent.asworld import world_of
+from ringfence.agent.asworld import world_of, world_then
+from ringfence.agent.commits.record import State
 from ringfence.api.explaining import AskedEnd, ExplainRequest, Explanation
 from ringfence.engine.engine import Engine
 from ringfence.errors import BadInput
@@ -16,15 +19,20 @@ from ringfence.policy.explanation.who import Asked, explain_in
 from ringfence.traffic import parse_traffic
 
 
-async def explain(engine: Engine, request: ExplainRequest) -> Explanation:
-    """The answer, with the identities that the kernel knows. Raises BadInput, and NotFound for an unknown workload."""
+async def explain(engine: Engine, request: ExplainRequest, then: State | None = None) -> Explanation:
+    """The answer, of now with the identities that the kernel knows. Raises BadInput, and NotFound for a workload that
+    is not known.
+    """
     try:
         traffic = parse_traffic(request["port"])
     except ValueError as error:
         raise BadInput(str(error)) from error
     ends = _asked(request["source"]), _asked(request["destination"])
     port, most = request.get("source_port"), request.get("limit", MOST_MISSES)
-    found = await asyncio.to_thread(explain_in, world_of(engine), *ends, traffic, port, most=most)
+    world = world_of(engine) if then is None else await asyncio.to_thread(world_then, then, engine)
+    found = await asyncio.to_thread(explain_in, world, *ends, traffic, port, most=most)
+    if then is not None:
+        return cast("Explanation", found)
     for side in found["chain"]:
         _identify(engine, side["subject"])
         _identify(engine, side["peer"])

@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,6 +25,7 @@ from ringfence.api.server import create_app
 
 MOST_CONNECTIONS: Final = 64  # to the port; a browser opens six
 _GRACE_SECONDS = 2
+_PEER: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _IDLE_SECONDS = 300  # a caller that comes back finds its connection: making one takes as long as a change of policy
 
 
@@ -34,13 +37,31 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Known(HttpToolsProtocol):
+    """A connection to the unix socket: the kernel knows whose it is."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Take it, and note whose it is."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        pid, uid, _ = _PEER.unpack(peer)
+        self.client = _user_name(uid), pid
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 class ApiServer:
     """Listens from construction, so that whoever connects from now on is answered once `serve` runs."""
 
     def __init__(self, path: Path, control: Control) -> None:
         self._path = path
         self._socket = _listen(path)
-        self._server = _server(create_app(control), "httptools")
+        self._server = _server(create_app(control), _Known)
 
     async def serve(self) -> None:
         """Answer requests until `stop`; those under way are finished."""
@@ -87,7 +108,7 @@ class WebServer(PortServer):
         super().__init__(listening, public_app(control))
 
 
-def _server(app: ASGIApp, protocol: type[asyncio.Protocol] | Literal["httptools"]) -> _Server:
+def _server(app: ASGIApp, protocol: type[asyncio.Protocol]) -> _Server:
     config = uvicorn.Config(
         app,
         interface="asgi3",

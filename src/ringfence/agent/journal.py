@@ -50,6 +50,10 @@ class Journal:
             if item.kind == kind:
                 yield item.key, json.loads(text)
 
+    def lacks(self, changes: Mapping[Item, object]) -> bool:
+        """Whether writing these would change anything."""
+        return any(self._live.get(item) != (None if value is None else _text(value)) for item, value in changes.items())
+
     def write(self, changes: Mapping[Item, object]) -> None:
         """Remember (or, with the value None, forget) all of these or none. On return they survive a SIGKILL."""
         self._undo = {}
@@ -59,7 +63,7 @@ class Journal:
         self._append(line.encode())
         for item, value in changes.items():
             self._undo[item] = self._live.get(item)
-            self._set(item, None if value is None else json.dumps(value, separators=(",", ":")))
+            self._set(item, None if value is None else _text(value))
         if self._size > _HISTORY_FACTOR * self._live_bytes + _SLACK_BYTES:
             self._rewrite()
 
@@ -97,7 +101,7 @@ class Journal:
         *lines, _cut_short = self._path.read_text("utf-8").split("\n")
         for line in lines:
             for kind, key, value in json.loads(line):
-                self._set(Item(kind, key), None if value is None else json.dumps(value, separators=(",", ":")))
+                self._set(Item(kind, key), None if value is None else _text(value))
 
     def _rewrite(self) -> None:
         """Write what is live to a file of its own and put it in place of the old one."""
@@ -111,3 +115,7 @@ class Journal:
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         if old >= 0:
             os.close(old)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

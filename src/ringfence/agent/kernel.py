@@ -168,6 +168,9 @@ class Kernel(Protocol):
     def revision(self) -> int:
         """The active revision."""
 
+    def begin_at(self, revision: int) -> None:
+        """Go on from a revision where nothing was committed yet; else there is nothing to do."""
+
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         """The entries (key -> rule number) and prefixes that are active."""
 

@@ -67,6 +67,9 @@ class LiveKernel:
     def revision(self) -> int:
         return self._committer.revision
 
+    def begin_at(self, revision: int) -> None:
+        self._committer.begin_at(revision)
+
     def held(self) -> tuple[dict[PolicyKey, int], dict[Network, Peer]]:
         return self._committer.rule_numbers(), self._committer.peer_entries()
 

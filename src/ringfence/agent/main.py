@@ -18,10 +18,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import time
 
 import structlog
 
 from ringfence.agent.changes import Changes
+from ringfence.agent.commits.control import Commits
+from ringfence.agent.commits.log import CommitLog
+from ringfence.agent.commits.record import LastNote, last_note, recovered, state_of
 from ringfence.agent.dry import DryKernel
 from ringfence.agent.http import ApiServer, WebServer
 from ringfence.agent.hub import Hub
@@ -47,7 +51,7 @@ from ringfence.agent.uplinks import Uplinks
 from ringfence.agent.wiring import Wiring
 from ringfence.datapath.interfaces import node_addresses, workload_interface
 from ringfence.datapath.recognition import Recognition, Remembered
-from ringfence.engine.commands import ClearEndpoint, Detach
+from ringfence.engine.commands import ClearEndpoint, Commit, Detach
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Restored, Workload
 from ringfence.errors import Unavailable
@@ -55,6 +59,7 @@ from ringfence.flow.recent import Recent
 
 JOURNAL = "journal.jsonl"
 PREFIXES = "prefilter.list"
+COMMITS = "commits"
 _log = structlog.get_logger()
 Server = ApiServer | WebServer | MetricsListener | HubbleServer
 
@@ -122,6 +127,7 @@ class _Agent:
         engine = Engine(self.settings.policy, self.settings.maglev_size)
         wiring = Wiring(self.kernel, engine.endpoints)
         changes = Changes(engine, self.kernel, self.journal, wiring)
+        commit_log, last = self._commit_log(), last_note(self.journal)
         files, namespaces = PolicyFiles(), Namespaces()
         namespaces.read(self.journal)
         uplinks = Uplinks(self.settings.uplinks, self.kernel.prefilter, self.kernel.uplinks, snat=self.settings.snat)
@@ -129,12 +135,16 @@ class _Agent:
         prefixes = PrefixList(self.kernel.prefilter, uplinks, self.state / PREFIXES)
         await asyncio.to_thread(prefixes.restore)
         await self._restore(changes, files, wiring)
+        self._catch_up(commit_log, last)
+        changes.commit_log = commit_log
         uplinks.look()
         await self._clear_leftovers(engine, wiring, set(uplinks.there().values()))
         # What is there now is there to stay: the collector need not look at it each time.
         gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
+        commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log)
+        commits.resume(self.journal)
         recording = Recording.start(self.settings, hub, _log.warning)
         past = Past(hub, Recent(self.settings.recent_flows), recording.archive)
         parts = Parts(
@@ -149,6 +159,7 @@ class _Agent:
             past,
             recording,
             prefixes,
+            commits,
             find=workload_interface,
         )
         service = Service(parts)
@@ -163,8 +174,26 @@ class _Agent:
                 servers.append(HubbleServer(self.settings.hubble_path, self.settings.hubble_listen, about))
             await self._serve(servers, hub, changes.log, NetworkNews(engine, changes, wiring, uplinks))
         finally:
+            commits.close()
+            commit_log.close()
             await asyncio.to_thread(recording.close)
         await wiring.settle()
+
+    def _commit_log(self) -> CommitLog:
+        """The log; revisions go on from its newest, also after the machine has started anew."""
+        place = self.state / COMMITS if self.settings.dry_run else self.settings.commits_path
+        log = CommitLog(place, self.settings.commits_bytes)
+        self.kernel.begin_at(log.revision)
+        return log
+
+    def _catch_up(self, log: CommitLog, last: LastNote) -> None:
+        """Record what a kill has kept from the log, under a revision of its own."""
+        now = state_of(self.journal)
+        if now == log.state:
+            return
+        if self.kernel.revision <= log.revision:
+            self.kernel.write(Commit())
+        log.note(recovered(last, log.state, now, self.kernel.revision, time()))
 
     async def _restore(self, changes: Changes, files: PolicyFiles, wiring: Wiring) -> None:
         """Bring the kernel to what is remembered: one commit for all that differs, then the hooks."""

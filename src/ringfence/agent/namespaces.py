@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ringfence.agent.journal import Item, Journal
-from ringfence.agent.store import NAMESPACE
+from ringfence.agent.journal import Item
+from ringfence.agent.store import NAMESPACE, Kept
 from ringfence.engine.endpoints import Endpoints
 from ringfence.engine.events import EndpointLabelsChanged
 from ringfence.labels import NAMESPACE_LABELS, workload_labels
@@ -18,13 +18,20 @@ class Namespaces:
     def __init__(self) -> None:
         self._labels: dict[str, Mapping[str, str]] = {}
 
-    def read(self, journal: Journal) -> None:
+    def read(self, journal: Kept) -> None:
         """Take over what an earlier run was told."""
         self._labels = dict(journal.items(NAMESPACE))
 
     def labels(self, namespace: str) -> Mapping[str, str]:
         """Its labels; none for one that nobody told of."""
         return self._labels.get(namespace, {})
+
+    def differing(self, wanted: Mapping[str, Mapping[str, str]]) -> tuple[Namespace, ...]:
+        """Those whose labels are others now; one that nobody had told of has none."""
+        names = sorted(self._labels.keys() | wanted.keys())
+        return tuple(
+            Namespace(name, wanted.get(name, {})) for name in names if self.labels(name) != wanted.get(name, {})
+        )
 
     def applied(self, namespaces: Iterable[Namespace]) -> dict[Item, object]:
         """What to remember when these are applied."""

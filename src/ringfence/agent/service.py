@@ -14,10 +14,11 @@ from typing import Any, cast
 from ringfence.abi import DIGEST, Aggregation
 from ringfence.agent import service_views, views
 from ringfence.agent.changes import Changes
+from ringfence.agent.commits.changed import entries_changed, removed, what_changes
+from ringfence.agent.commits.control import Commits
 from ringfence.agent.explaining import explain
 from ringfence.agent.hub import Form, Hub
 from ringfence.agent.inspection import Inspection
-from ringfence.agent.journal import Item
 from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.metrics.exposition import Metrics
 from ringfence.agent.metrics.snapshot import Parts as MetricsParts
@@ -80,6 +81,7 @@ class Parts:
     past: Past
     recording: Recording
     prefixes: PrefixList
+    commits: Commits
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -92,6 +94,7 @@ class Service:
         self._observation = Observation(parts.past)
         self._started = monotonic()
         self.prefilter = parts.prefixes
+        self.commits = parts.commits
         self.inspection = Inspection(parts.engine, parts.kernel, parts.changes.log)
         looked_at = MetricsParts(
             parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, parts.recording.status
@@ -120,7 +123,7 @@ class Service:
             "drops": views.drops(metrics),
             "last_commit": self._.changes.last_commit,
             "abi": DIGEST[:12],
-            "warnings": _missing(attached) + warnings(recording) + self.prefilter.warnings(),
+            "warnings": _missing(attached) + warnings(recording) + self.prefilter.warnings() + self.commits.warnings(),
         }
 
     def _event_counts(self) -> flow_shapes.EventCounts:
@@ -232,41 +235,30 @@ class Service:
         events: list[Event] = [PoliciesApplied(parsed.policies), *relabelled]
         if balanced:
             events.append(ServicesApplied(balanced))
-        revision = await self._change(Together(tuple(events)), remember)
+        changed = what_changes(self._engine, parsed.policies, balanced)
+        confirm = request.get("confirm_seconds", 0)
+        applied = await self.commits.change(Together(tuple(events)), "apply", changed, remember, confirm)
         self._.namespaces.confirm(parsed.namespaces)
-        return {
-            "revision": revision,
-            "applied": [*(policy.uid for policy in parsed.policies), *(each.uid for each in balanced)],
-            "warnings": [views.problem(warning) for warning in parsed.warnings],
-            "milliseconds": round((monotonic() - start) * 1000, 3),
-        }
+        warnings = [views.problem(warning) for warning in parsed.warnings]
+        return {**applied, "warnings": warnings, "milliseconds": _since(start)}
 
     async def _parse(self, sources: list[Source]) -> Parsed:
         if sum(len(source.text) for source in sources) > _PARSED_BESIDE:
             return await asyncio.to_thread(parse_documents, sources)
         return parse_documents(sources)
 
-    async def _change(self, event: Event, remember: dict[Item, object]) -> int:
-        made = await self._.changes.make(event, remember)
-        self._.files.confirm(remember)
-        return made.revision
-
-    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
-        start = monotonic()
-        wanted = list(dict.fromkeys(self._engine.state.policies.find(uid).uid for uid in uids))
-        revision = await self._change(PoliciesDeleted(tuple(wanted)), self._.files.deleted(wanted))
-        milliseconds = round((monotonic() - start) * 1000, 3)
-        return {"revision": revision, "applied": wanted, "warnings": [], "milliseconds": milliseconds}
+    async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
+        wanted = list(dict.fromkeys(self._engine.state.policies.find(uid).uid for uid in request["uids"]))
+        gone = PoliciesDeleted(tuple(wanted))
+        confirm = request.get("confirm_seconds", 0)
+        return await self.commits.change(gone, "delete", removed(wanted), self._.files.deleted(wanted), confirm)
 
     def services(self) -> list[ServiceShape]:
         return service_views.services(self._engine.services)
 
     async def delete_services(self, names: list[str]) -> shapes.Applied:
-        start = monotonic()
         found = self._engine.services.with_slices(names)
-        revision = await self._change(ServicesDeleted(tuple(found)), {})
-        milliseconds = round((monotonic() - start) * 1000, 3)
-        return {"revision": revision, "applied": found, "warnings": [], "milliseconds": milliseconds}
+        return await self.commits.change(ServicesDeleted(tuple(found)), "delete", removed(found))
 
     def policies(self) -> list[shapes.PolicyShape]:
         return [views.policy(found) for found in sorted(self._engine.state.policies, key=lambda policy: policy.uid)]
@@ -293,24 +285,26 @@ class Service:
         return views.rules(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
 
     async def explain(self, request: ExplainRequest) -> Explanation:
-        return await explain(self._engine, request)
+        when = request.get("at")
+        return await explain(self._engine, request, await self.commits.state_at(when) if when else None)
 
     async def subjects(self) -> list[shapes.SubjectShape]:
         return views.subjects(self._.kernel.entries(await asyncio.to_thread(self._.kernel.hits)), self._engine.known)
 
     async def set_entry(self, request: shapes.EntryRequest) -> shapes.Revision:
-        made = await self._.changes.make(EntrySet(views.key_of(request), views.verdict_of(request)))
-        return {"revision": made.revision}
+        return await self.change_entries({"set": [request], "delete": []})
 
     async def delete_entry(self, key: shapes.EntryKey) -> shapes.Revision:
-        made = await self._.changes.make(EntryDeleted(views.key_of(key)))
-        return {"revision": made.revision}
+        return await self.change_entries({"set": [], "delete": [key]})
 
     async def change_entries(self, request: shapes.EntriesRequest) -> shapes.Revision:
-        events: list[Event] = [EntryDeleted(views.key_of(key)) for key in request["delete"]]
-        events += [EntrySet(views.key_of(entry), views.verdict_of(entry)) for entry in request["set"]]
-        made = await self._.changes.make(Together(tuple(events)))
-        return {"revision": made.revision}
+        gone = [views.key_of(key) for key in request["delete"]]
+        put = {views.key_of(entry): views.verdict_of(entry) for entry in request["set"]}
+        events: list[Event] = [EntryDeleted(key) for key in gone]
+        events += [EntrySet(key, verdict) for key, verdict in put.items()]
+        changed = entries_changed(self._engine, put, gone)
+        made = await self.commits.change(Together(tuple(events)), "by hand", changed)
+        return {"revision": made["revision"]}
 
     def ipcache(self, address: str | None) -> list[shapes.IpcacheShape]:
         _, peers = self._.kernel.held()
@@ -340,6 +334,11 @@ class Service:
 
         subscriber = self._.hub.subscribe(wanted, _DIGESTED_EVENTS)
         return cast("AsyncIterator[flow_shapes.DigestShape]", self._.hub.digests(subscriber, seconds, about))
+
+
+def _since(start: float) -> float:
+    """Milliseconds since a monotonic time."""
+    return round((monotonic() - start) * 1000, 3)
 
 
 def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment:

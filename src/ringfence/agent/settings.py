@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from ringfence.abi import Aggregation
+from ringfence.agent.commits.log import DEFAULT_BYTES
 from ringfence.agent.kernel import EventSettings
 from ringfence.agent.listening import Listen
 from ringfence.datapath.sizes import whole_sizes
 from ringfence.flow.recent import DEFAULT_EVENTS
 from ringfence.history.limits import Limits
-from ringfence.history.places import kept_flows
+from ringfence.history.places import kept_commits, kept_flows
 from ringfence.identity.prefixes import Network
 from ringfence.policy import builtin
 from ringfence.service.maglev import DEFAULT_SIZE
@@ -37,6 +38,8 @@ class AgentSettings:
     `recent_flows` is how many of the newest events are kept in memory.
     `record_flows`: keep a history of flows in `flows_dir`, by default under /var/lib/ringfence/<instance>, within
     `flows_limits`.
+    `commits_dir`: where commits are written down, by default in `state_dir` if that is given, else under
+    /var/lib/ringfence/<instance>; `commits_bytes`: how much of it is kept.
     `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
     `web`: address and port of a TCP listener for the web page.
     `uplinks`: names of the interfaces by which the host is reached.
@@ -62,6 +65,8 @@ class AgentSettings:
     record_flows: bool = True
     flows_dir: Path | None = None
     flows_limits: Limits = field(default_factory=Limits)
+    commits_dir: Path | None = None
+    commits_bytes: int = DEFAULT_BYTES
     hubble: bool | None = None
     hubble_listen: Listen | None = None
     web: Listen | None = None
@@ -93,6 +98,12 @@ class AgentSettings:
     def flows_path(self) -> Path:
         """Where the history of flows is."""
         return self.flows_dir or kept_flows(self.instance)
+
+    @property
+    def commits_path(self) -> Path:
+        """Where commits are written down."""
+        beside = self.state_dir / "commits" if self.state_dir else kept_commits(self.instance)
+        return self.commits_dir or beside
 
     @property
     def events(self) -> EventSettings:

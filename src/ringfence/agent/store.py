@@ -5,11 +5,12 @@ written, and the labels of namespaces; and how all of it is read back after a re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
+from typing import Any, Protocol
 
 from ringfence.abi import Verdict
-from ringfence.agent.journal import Item, Journal
+from ringfence.agent.journal import Item
 from ringfence.engine import memory
 from ringfence.engine.events import Restored
 from ringfence.identity.reserved import FIRST_PREFIX
@@ -21,6 +22,13 @@ from ringfence.service import stored
 SOURCE = "source"
 POLICY = "policy"
 NAMESPACE = "namespace"
+
+
+class Kept(Protocol):
+    """What values are read from: the journal, or a state of long ago."""
+
+    def items(self, kind: str, /) -> Iterator[tuple[str, Any]]:
+        """The values of one kind with their keys."""
 
 
 def source_id(source: Source) -> str:
@@ -35,7 +43,7 @@ class PolicyFiles:
         self._source_of: dict[str, str] = {}
         self._policies_of: dict[str, set[str]] = {}
 
-    def read(self, journal: Journal) -> tuple[Policy, ...]:
+    def read(self, journal: Kept) -> tuple[Policy, ...]:
         """The remembered policies, parsed from their files again."""
         source_of = {uid: str(source) for uid, source in journal.items(POLICY)}
         for uid, source in source_of.items():
@@ -55,6 +63,20 @@ class PolicyFiles:
     def deleted(self, uids: Iterable[str]) -> dict[Item, object]:
         """What to remember when these policies are taken out of force."""
         return self._changes(dict.fromkeys(uids), ())
+
+    def brought_back(self, state: Kept) -> dict[Item, object]:
+        """What to remember when the policies of a state are in force again, and no others."""
+        wanted = {uid: str(source) for uid, source in state.items(POLICY)}
+        changes: dict[Item, object] = {
+            Item(POLICY, uid): source for uid, source in wanted.items() if self._source_of.get(uid) != source
+        }
+        changes |= {Item(POLICY, uid): None for uid in self._source_of if uid not in wanted}
+        used = set(wanted.values())
+        changes |= {Item(SOURCE, source): None for source in self._policies_of if source not in used}
+        texts = {source: text for source, text in state.items(SOURCE) if source in used}
+        return changes | {
+            Item(SOURCE, source): text for source, text in texts.items() if source not in self._policies_of
+        }
 
     def confirm(self, remembered: Mapping[Item, object]) -> None:
         """It was written."""
@@ -82,7 +104,7 @@ class PolicyFiles:
             self._policies_of.setdefault(source, set()).add(uid)
 
 
-def read_engine(journal: Journal) -> Restored:
+def read_engine(journal: Kept) -> Restored:
     """The engine's own items; policies, addresses and what the kernel holds are for the caller to add."""
     identities = {int(number): Labels.parse(texts) for number, texts in journal.items(memory.IDENTITY)}
     return Restored(

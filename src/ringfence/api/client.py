@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import httpx
 
+from ringfence.api.author import headers_of
 from ringfence.api.client_bpf import BpfCalls, Query, path_of
+from ringfence.api.client_commits import CommitCalls
 from ringfence.api.client_prefilter import PrefilterCalls
 from ringfence.api.client_services import ServiceCalls
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
@@ -39,14 +41,17 @@ def nobody_answers(socket: str) -> Unavailable:
     return Unavailable(f"no agent answers at {socket}; start one with: ringfence agent")
 
 
-class Client(BpfCalls, ServiceCalls, PrefilterCalls):
+class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls):
     """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
-    def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0, why: str = "") -> None:
+        """`why` is written down with whatever this changes."""
         self.socket = socket or default_socket()
         # There is no TLS on a unix socket: reading the system's certificates would take as long as a whole command.
         transport = httpx.HTTPTransport(uds=self.socket, verify=False)
-        self._http = httpx.Client(transport=transport, base_url="http://ringfence", timeout=timeout_seconds)
+        self._http = httpx.Client(
+            transport=transport, base_url="http://ringfence", timeout=timeout_seconds, headers=headers_of(why)
+        )
         self._streaming: sockets.socket | None = None
         self._interrupted = False
 
@@ -128,9 +133,15 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls):
         """One identity."""
         return cast("shapes.IdentityShape", self._call("GET", path_of("identities", str(number))))
 
-    def apply_policies(self, sources: Sequence[tuple[str, str]], origin: str | None = None) -> shapes.Applied:
-        """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied."""
-        body = {"sources": [{"name": name, "text": text} for name, text in sources], "origin": origin}
+    def apply_policies(
+        self, sources: Sequence[tuple[str, str]], origin: str | None = None, confirm_seconds: float = 0
+    ) -> shapes.Applied:
+        """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied.
+
+        With `confirm_seconds` they go back after that time unless `confirm` is called.
+        """
+        files = [{"name": name, "text": text} for name, text in sources]
+        body = {"sources": files, "origin": origin, "confirm_seconds": confirm_seconds}
         return cast("shapes.Applied", self._call("POST", "/v1/policies", body=body))
 
     def policies(self) -> list[shapes.PolicyShape]:
@@ -141,9 +152,10 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls):
         """One policy with its text."""
         return cast("shapes.PolicyShape", self._call("GET", path_of("policies", uid)))
 
-    def delete_policies(self, uids: Sequence[str]) -> shapes.Applied:
-        """Take policies out of force, all in one commit."""
-        return cast("shapes.Applied", self._call("DELETE", "/v1/policies", body={"uids": list(uids)}))
+    def delete_policies(self, uids: Sequence[str], confirm_seconds: float = 0) -> shapes.Applied:
+        """Take policies out of force, all in one commit. With `confirm_seconds` as `apply_policies`."""
+        body = {"uids": list(uids), "confirm_seconds": confirm_seconds}
+        return cast("shapes.Applied", self._call("DELETE", "/v1/policies", body=body))
 
     def entries(
         self, subject: int | None = None, peer: int | None = None, *, by_hand: bool = False

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ringfence.api import flow_shapes, shapes
+from ringfence.api.commit_shapes import CommitDetail, CommitShape
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
 from ringfence.api.nat_shapes import TranslationShape
@@ -63,6 +64,25 @@ class Inspection(Protocol):
         """Delete an element of a map by hand, past everything that the agent knows. Raises `NotFound`."""
 
 
+class Commits(Protocol):
+    """The commits, as the API sees them."""
+
+    async def history(self, since: str | None, *, everything: bool) -> list[CommitShape]:
+        """The commits that are kept, the oldest first: those that somebody answers for, or all. Raises `BadInput`."""
+
+    async def commit(self, revision: int) -> CommitDetail:
+        """One commit in full. Raises `NotFound`."""
+
+    async def roll_back(self, revision: int, confirm_seconds: float = 0) -> shapes.Applied:
+        """Bring what was wanted at a revision into force. Raises `NotFound`."""
+
+    async def confirm(self) -> shapes.Applied:
+        """The change that waits stays. Raises `NotFound`."""
+
+    async def take_back(self) -> shapes.Applied:
+        """The change that waits goes back now. Raises `NotFound`."""
+
+
 class Prefilter(Protocol):
     """The prefilter, as the API sees it."""
 
@@ -88,6 +108,10 @@ class Control(Protocol):
     @property
     def inspection(self) -> Inspection:
         """The kernel's maps."""
+
+    @property
+    def commits(self) -> Commits:
+        """The commits."""
 
     @property
     def prefilter(self) -> Prefilter:
@@ -135,7 +159,7 @@ class Control(Protocol):
     async def apply_policies(self, request: shapes.ApplyRequest) -> shapes.Applied:
         """Add policies; all or none."""
 
-    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
+    async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
         """Take policies out of force; all or none."""
 
     def services(self) -> list[ServiceShape]:

@@ -16,13 +16,17 @@ class AskedEnd(TypedDict):
 
 
 class ExplainRequest(TypedDict):
-    """A flow to explain. `port` is 8080/TCP or echo-request/ICMP; `limit` bounds the near misses."""
+    """A flow to explain. `port` is 8080/TCP or echo-request/ICMP; `limit` bounds the near misses.
+
+    `at`: how long ago, or when; asked of what was in force and ran then.
+    """
 
     source: AskedEnd
     destination: AskedEnd
     port: str
     source_port: NotRequired[int | None]
     limit: NotRequired[int]
+    at: NotRequired[str | None]
 
 
 #: A rule: policy, text, origin and its lines of YAML.

@@ -11,7 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from ringfence.api import flow_shapes, shapes
+from ringfence.api.author import KnowAuthor
 from ringfence.api.bpf_routes import bpf_routes
+from ringfence.api.commit_routes import commit_routes
 from ringfence.api.control import Control
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.nat_routes import nat_routes
@@ -35,6 +37,7 @@ Interval = Annotated[float, Query(ge=0.05, le=60, description="seconds between t
 def create_app(control: Control) -> FastAPI:
     """The application over one agent."""
     app = FastAPI(title="Ringfence", version="1", responses=_REFUSALS)
+    app.add_middleware(KnowAuthor)
     tell_errors(app)
     _endpoint_routes(app, control)
     _config_routes(app, control)
@@ -43,6 +46,7 @@ def create_app(control: Control) -> FastAPI:
     service_routes(app, control)
     prefilter_routes(app, control)
     nat_routes(app, control)
+    commit_routes(app, control)
     bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)
@@ -125,7 +129,7 @@ def _policy_routes(app: FastAPI, control: Control) -> None:
 
     @app.delete("/v1/policies", response_model=shapes.Applied)
     async def delete_policies(request: shapes.PolicyUids) -> JSONResponse:
-        return JSONResponse(await control.delete_policies(request["uids"]))
+        return JSONResponse(await control.delete_policies(request))
 
     @app.get("/v1/policies")
     async def policies() -> list[shapes.PolicyShape]:

@@ -204,25 +204,34 @@ class SourceShape(TypedDict):
 
 
 class ApplyRequest(TypedDict):
-    """Policy files to add; a policy of the same kind, namespace and name is replaced."""
+    """Policy files to add; a policy of the same kind, namespace and name is replaced.
+
+    `confirm_seconds`: it goes back by itself after so long, unless it is confirmed.
+    """
 
     sources: list[SourceShape]
     origin: NotRequired[str | None]
+    confirm_seconds: NotRequired[float]
 
 
 class Applied(TypedDict):
-    """A change of policies. `milliseconds`: from the request read to the new revision active."""
+    """A change of policies. `milliseconds`: from the request read to the new revision active.
+
+    `goes_back_at`: when it goes back by itself unless it is confirmed, as RFC 3339.
+    """
 
     revision: int
     applied: list[str]
     warnings: list[ProblemShape]
     milliseconds: float
+    goes_back_at: NotRequired[str]
 
 
 class PolicyUids(TypedDict):
-    """Policies by uid: kind/namespace/name."""
+    """Policies by uid: kind/namespace/name. `confirm_seconds` as in `ApplyRequest`."""
 
     uids: list[str]
+    confirm_seconds: NotRequired[float]
 
 
 class PolicyShape(TypedDict):

@@ -31,6 +31,7 @@ from ringfence.traffic import parse_traffic
 @click.option("--port", metavar="PORT", help="To which port, such as 8080/TCP or echo-request/ICMP.")
 @click.option("--source-port", type=click.IntRange(1, 65535), help="From which port; replies are known by it.")
 @click.option("--limit", type=click.IntRange(1), default=5, show_default=True, help="How many near misses at most.")
+@click.option("--at", metavar="TIME", help="As it was then: 1h, 2d (ago), or a date and time. Of the agent only.")
 @settings_options
 @output_option()
 @pass_session
@@ -40,6 +41,7 @@ def explain(
     *,
     arguments: tuple[str, ...],
     limit: int,
+    at: str | None,
     enforcement: Literal["default", "always", "never"],
     cidr_match: Literal["nodes"] | None,
     output: str,
@@ -53,12 +55,14 @@ def explain(
     not known.
     """
     asked, paths = _asked(flow, arguments)
+    if paths and at:
+        raise BadInput("--at asks the agent: files have no past")
     if paths:
         document = _of_files(
             asked, paths, limit, Settings(enforcement=enforcement, policy_cidr_match_mode=cidr_match or "")
         )
     else:
-        document = _of_the_agent(session, asked, limit)
+        document = _of_the_agent(session, asked, limit, at)
     if output == "json":
         print_json(document)
     else:
@@ -101,7 +105,7 @@ def _of_files(asked: Pasted, paths: Sequence[str], limit: int, settings: Setting
     return explain_in(build_world(parsed, (), settings), *asked, most=limit)
 
 
-def _of_the_agent(session: Session, asked: Pasted, limit: int) -> dict[str, Any]:
+def _of_the_agent(session: Session, asked: Pasted, limit: int, at: str | None) -> dict[str, Any]:
     from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client is slow to import
 
     request: ExplainRequest = {
@@ -110,6 +114,7 @@ def _of_the_agent(session: Session, asked: Pasted, limit: int) -> dict[str, Any]
         "port": str(asked.traffic),
         "source_port": asked.source_port,
         "limit": limit,
+        "at": at,
     }
     with connect(session) as client:
         return dict(client.explain(request))

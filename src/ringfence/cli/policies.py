@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ringfence.cli.commit_options import commit_options
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
@@ -20,27 +21,29 @@ FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
 
 @click.command()
 @FILES
+@commit_options
 @output_option()
 @pass_session
-def apply(session: Session, paths: tuple[str, ...], output: str) -> None:
+def apply(session: Session, /, *, paths: tuple[str, ...], why: str, confirm: int, output: str) -> None:
     """Put the policies of files into force, all in one atomic commit; `-` reads standard input.
 
     A policy of the same kind, namespace and name is replaced. With one error in any file nothing is applied.
     """
     sources = read(paths)
-    with connect(session) as client:
-        answer = client.apply_policies(sources)
+    with connect(session, why=why) as client:
+        answer = client.apply_policies(sources, confirm_seconds=confirm)
     show_applied(answer, "applied", output)
 
 
 @click.command()
 @click.argument("uids", nargs=-1, required=True, metavar="[[KIND/]NAMESPACE/]NAME...")
+@commit_options
 @output_option()
 @pass_session
-def delete(session: Session, uids: tuple[str, ...], output: str) -> None:
+def delete(session: Session, /, *, uids: tuple[str, ...], why: str, confirm: int, output: str) -> None:
     """Take policies out of force, all in one atomic commit."""
-    with connect(session) as client:
-        answer = client.delete_policies(uids)
+    with connect(session, why=why) as client:
+        answer = client.delete_policies(uids, confirm)
     show_applied(answer, "deleted", output)
 
 
@@ -80,6 +83,8 @@ def show_applied(answer: Applied, done: str, output: str) -> None:
     for uid in answer["applied"]:
         click.echo(f"{uid} {done}")
     click.echo(f"revision {answer['revision']}, active after {answer['milliseconds']:.2f} ms")
+    if "goes_back_at" in answer:
+        click.echo(f"goes back at {answer['goes_back_at']}; to let it stay: ringfence policy confirm")
     _warn(answer["warnings"])
 
 

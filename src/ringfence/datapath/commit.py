@@ -46,6 +46,11 @@ class Committer:
         """The active revision; 0 before the first commit."""
         return int(self._revision[0])
 
+    def begin_at(self, revision: int) -> None:
+        """On a fresh object, take a revision for active already, so that the next ones go on from it."""
+        if not self.revision:
+            self._revision[0] = revision
+
     def commit(self, change: Commit) -> int:
         """Make a change active for every packet at once and return its revision.
 

@@ -39,6 +39,11 @@ class Services:
         """All services, by namespace and name."""
         return sorted(self._services.values(), key=lambda each: each.path)
 
+    @property
+    def objects(self) -> list[ServiceObject]:
+        """All services and all slices."""
+        return [*self._services.values(), *(each for slices in self._slices.values() for each in slices.values())]
+
     def rows_of(self, service: Service) -> Mapping[Frontend, ServiceRow]:
         """The frontends of a service as they are wanted."""
         return self._rows.get(service.path, {})

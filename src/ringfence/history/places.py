@@ -14,6 +14,11 @@ def kept_flows(instance: str) -> Path:
     return _KEPT / instance / "flows"
 
 
+def kept_commits(instance: str) -> Path:
+    """Where an instance writes down its commits."""
+    return _KEPT / instance / "commits"
+
+
 def found_flows(instance: str) -> Path:
     """Where an instance has recorded: a lab does so in its own directory, which goes with it."""
     of_lab = _RUN / instance / "flows"

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.agent.changes import Changes
+from ringfence.agent.commits.control import Commits
+from ringfence.agent.commits.log import CommitLog
 from ringfence.agent.dry import DryKernel
 from ringfence.agent.http import ApiServer, WebServer
 from ringfence.agent.hub import Hub
@@ -104,6 +106,9 @@ class Running:
         wiring = Wiring(self.kernel, self.engine.endpoints)
         self.changes = Changes(self.engine, self.kernel, self.journal, wiring)
         self.changes.now(Restored())
+        files, namespaces = PolicyFiles(), Namespaces()
+        self.commit_log = CommitLog(self.directory / "commits")
+        self.changes.commit_log = self.commit_log
         self.parts = Parts(
             "test",
             self.engine,
@@ -111,8 +116,8 @@ class Running:
             self.changes,
             wiring,
             self.hub,
-            PolicyFiles(),
-            Namespaces(),
+            files,
+            namespaces,
             Past(self.hub, Recent()),
             Recording(None, "not asked for"),
             PrefixList(
@@ -120,6 +125,7 @@ class Running:
                 Uplinks((), self.kernel.prefilter, self.kernel.uplinks),
                 self.directory / "prefilter.list",
             ),
+            Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log),
             find,
         )
         service = Service(self.parts)

@@ -50,7 +50,7 @@ def routes() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("method", "path"), routes(), ids=" ".join)
 def test_the_port_has_the_routes_that_the_page_reads_and_no_others(port: httpx.Client, method: str, path: str) -> None:
     """Of the whole API a port answers what the page reads; what changes something is refused before it is looked at."""
-    fill = {"{uid:path}": "x", "{name:path}": "x", "{name}": "app.js", "{number}": "1"}
+    fill = {"{uid:path}": "x", "{name:path}": "x", "{name}": "app.js", "{number}": "1", "{revision}": "1"}
     asked = re.sub(r"\{.*\}", lambda found: fill[found[0]], path)
     with port.stream(method, asked) as answer:
         there = answer.status_code != httpx.codes.NOT_FOUND or path == "/v1/policies/{uid:path}"

@@ -42,6 +42,7 @@ class Answers:
         self.changes: list[tuple[str, Any]] = []
         self.inspection = InspectionAnswers(self.changes)
         kernel = DryPrefilter(lambda _line: None)
+        self.commits: Any = None  # what is asked of commits is asked of a whole agent, in test_policy_history.py
         self.prefilter = PrefixList(kernel, Uplinks((), kernel, DryUplinks(lambda _line: None)), Path())
 
     async def status(self) -> shapes.Status:
@@ -177,7 +178,8 @@ class Answers:
         }
         return {"revision": 8, "applied": [RULE["policy"]], "warnings": [warning], "milliseconds": 1.5}
 
-    async def delete_policies(self, uids: list[str]) -> shapes.Applied:
+    async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
+        uids = request["uids"]
         self.changes.append(("delete", uids))
         return {"revision": 9, "applied": uids, "warnings": [], "milliseconds": 0.5}
 
