@@ -62,6 +62,7 @@ enum event_kind {
 	EVENT_KIND_PACKET = 1, /* a packet that the remembered verdict let through */
 	EVENT_KIND_FLAGS = 2, /* likewise, the first of its direction with SYN, FIN or RST */
 	EVENT_KIND_CLOSE = 3, /* the end of a connection: RST, FIN of both sides, or its time without a packet */
+	EVENT_KIND_STAGED = 4, /* a judgement that the staged policies make otherwise: theirs, without effect */
 };
 
 /* Why a packet was let through or dropped. Up to 223 the numbers are Cilium's; from 224 they are ours. */
@@ -90,6 +91,8 @@ enum reason {
 	REASON_PREFILTER = 230, /* the source is on the prefilter's list */
 	REASON_UNKNOWN_SERVICE_PORT = 231, /* the address is a service's, the port is none of its */
 	REASON_TRANSLATION_FAILED = 232, /* the packet could not be rewritten */
+	REASON_STAGED_ALLOW = 234, /* only counted: denied, and the staged policies would allow it */
+	REASON_STAGED_DENY = 235, /* only counted: let through, and the staged policies would deny it */
 	REASON_TUPLE_TAKEN = 233, /* client and backend have a connection by the same ports that is not the service's */
 };
 
@@ -145,7 +148,7 @@ struct policy_key {
 	__u8 peer_kind; /* enum peer_kind */
 	__u8 tier; /* enum tier */
 	__u8 direction; /* enum direction */
-	__u8 pad;
+	__u8 staged; /* 1: of the staged policies, which are judged without effect */
 };
 
 /* A row of the array that policy map values number; holds rule numbers. */
@@ -411,8 +414,8 @@ struct event {
 	__u8 pad;
 	__u16 service; /* row of the service by which the source reached the destination, a backend; 0: none */
 	__u8 pad2[6];
-	__u64 packets[2];
-	__u64 bytes[2];
+	__u64 packets[2]; /* of a staged judgement [1] is the rule of the active policies for egress */
+	__u64 bytes[2]; /* and here for ingress */
 };
 
 /* Rows of denial_limits; row 0 is for flows that find their own row taken. A power of two. */

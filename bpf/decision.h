@@ -16,5 +16,8 @@ struct decision {
 	__u8 direction; /* enum direction */
 	__u8 status;    /* enum ct_status */
 	__u8 kind;      /* enum event_kind */
+	__u32 active_egress;  /* of a staged decision: the rules of the active policies */
+	__u32 active_ingress;
 	__u32 service;  /* row of the service that led to the destination; 0: none */
+	__u32 staged;   /* 1: made by the staged policies */
 };

@@ -35,6 +35,7 @@ struct judge_scratch {
 	struct party quoted_source;
 	struct party quoted_destination;
 	struct decision decision;
+	struct decision staged;
 	struct ct_entry entry;
 };
 
@@ -110,6 +111,7 @@ __subprogram int judge_connection(const struct packet *packet, const struct conn
 	__builtin_memset(&decision->ingress, 0, sizeof(decision->ingress));
 	decision->reason = REASON_FORWARDED;
 	ask(packet, connection->reply, decision->revision, &question);
+	question.staged = decision->staged;
 	if (opener->endpoint && !connection->ingress_only &&
 	    !judge_one(&question, opener, responder, DIRECTION_EGRESS, decision))
 		return 0;
@@ -319,6 +321,36 @@ __inline void count_decision(const struct packet *packet, const struct decision 
 	count_reason(decision->reason, decision->direction, packet->length);
 }
 
+/* What the staged policies say of a judgement, counted and told where it is another. It is judged by its own revision, so
+ * that a commit in between makes no disagreement.
+ */
+__global int judge_staged(const struct packet *packet, const struct connection *connection,
+			  const struct decision *decision)
+{
+	struct judge_scratch *scratch = dirty_scratch();
+	struct decision *staged;
+
+	if (!packet || !connection || !decision || !scratch)
+		return 0;
+	staged = &scratch->staged;
+	*staged = *decision;
+	staged->staged = 1;
+	judge_connection(packet, connection, staged, &staged->source, &staged->destination);
+	if (!staged->reason == !decision->reason || active_revision != decision->revision)
+		return 0;
+	staged->kind = EVENT_KIND_STAGED;
+	staged->active_egress = decision->egress.rule;
+	staged->active_ingress = decision->ingress.rule;
+	count_reason(staged->reason ? REASON_STAGED_DENY : REASON_STAGED_ALLOW, staged->direction, packet->length);
+	write_event(packet, staged, connection->hook.ifindex, 0);
+	return 0;
+}
+
+__inline bool was_judged_by_policy(const struct decision *decision)
+{
+	return decision->egress.rule || decision->ingress.rule;
+}
+
 /* Counts and reports. `ended`: the connection's entry if this packet is its last, else null. */
 __inline void conclude(const struct packet *packet, const struct connection *connection, struct decision *decision,
 		       const struct ct_entry *ended)
@@ -329,6 +361,8 @@ __inline void conclude(const struct packet *packet, const struct connection *con
 	decision->status = status_of(connection);
 	decision->kind = ended ? EVENT_KIND_CLOSE : EVENT_KIND_VERDICT;
 	count_decision(packet, decision);
+	if (something_is_staged() && was_judged_by_policy(decision) && !connection->related)
+		judge_staged(packet, connection, decision);
 	if (wanted_of(source, destination) < AGGREGATION_OFF)
 		write_event(packet, decision, connection->hook.ifindex, ended);
 }

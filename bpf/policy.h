@@ -31,7 +31,8 @@ struct question {
 	__u8 protocol;
 	__u8 direction;
 	__u8 has_port;
-	__u8 pad[3];
+	__u8 staged; /* 1: by the staged policies */
+	__u8 pad[2];
 };
 
 /* Record 0: no entry matched. */
@@ -76,7 +77,7 @@ __inline void key_of_shape(const struct question *question, __u32 tier, __u32 sh
 	key->peer_kind = kind;
 	key->tier = tier;
 	key->direction = question->direction;
-	key->pad = 0;
+	key->staged = question->staged;
 }
 
 /* The best entry found so far, with the precedence of the rule it names. */
@@ -115,9 +116,16 @@ __global int consider(const struct question *question, __u32 tier, __u32 shape, 
 	return 0;
 }
 
-__inline __u64 live_shapes_of(__u32 tier, __u32 direction)
+/* Words 2 and 3 of a tier are those of the staged policies. */
+__inline __u64 live_shapes_of(__u32 tier, __u32 direction, __u32 staged)
 {
-	return live_shapes[tier & 3][direction & 3];
+	return live_shapes[tier & 3][(direction + 2 * staged) & 3];
+}
+
+/* Whoever is judged has a default in the last tier, of the staged policies too while there are any. */
+__inline bool something_is_staged(void)
+{
+	return live_shapes_of(TIER_BASELINE, DIRECTION_INGRESS, 1) != 0;
 }
 
 /* The verdict of one tier; pass where nothing matches. */
@@ -128,7 +136,7 @@ __global int judge_tier(const struct question *question, struct answer *answer, 
 
 	if (!question || !answer)
 		return VERDICT_PASS;
-	shapes = live_shapes_of(tier, question->direction);
+	shapes = live_shapes_of(tier, question->direction, question->staged);
 	for (int i = 0; i < SHAPES && shapes; i++, shapes &= shapes - 1)
 		consider(question, tier, lowest_bit(shapes), &best);
 	if (best.precedence == NO_PRECEDENCE)
@@ -143,7 +151,7 @@ __inline void judge_direction(const struct question *question, struct answer *an
 	answer->rule = 0;
 	answer->shape = 0;
 	for (__u32 tier = TIER_ADMIN; tier < TIERS; tier++) {
-		if (live_shapes_of(tier, question->direction) == 0)
+		if (live_shapes_of(tier, question->direction, question->staged) == 0)
 			continue;
 		if (judge_tier(question, answer, tier) != VERDICT_PASS)
 			return;

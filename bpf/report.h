@@ -79,12 +79,13 @@ __inline void fill_event(struct event *event, const struct packet *packet, const
 }
 
 /* Packets and bytes that the event speaks for. */
-__inline void fill_totals(struct event *event, const struct ct_entry *ended, const struct held_back *held)
+__inline void fill_totals(struct event *event, const struct decision *decision, const struct ct_entry *ended,
+			  const struct held_back *held)
 {
 	event->packets[0] = ended ? ended->packets[0] : held->packets + 1;
 	event->bytes[0] = ended ? ended->bytes[0] : held->bytes + event->length;
-	event->packets[1] = ended ? ended->packets[1] : 0;
-	event->bytes[1] = ended ? ended->bytes[1] : 0;
+	event->packets[1] = ended ? ended->packets[1] : decision->active_egress;
+	event->bytes[1] = ended ? ended->bytes[1] : decision->active_ingress;
 }
 
 /* What a row has held back and no later event told, as an event like the last of its flow. */
@@ -149,7 +150,8 @@ __global int write_event(const struct packet *packet, const struct decision *dec
 
 	if (!tally || !packet || !decision)
 		return 0;
-	if (decision->reason && denials_per_second) {
+	/* A denial that would not be one is as many packets as a denial. */
+	if ((decision->reason || decision->staged) && denials_per_second) {
 		limit = admit_denial(packet, decision, tally, &held);
 		if (!limit)
 			return 0;
@@ -161,7 +163,7 @@ __global int write_event(const struct packet *packet, const struct decision *dec
 		return 0;
 	}
 	fill_event(event, packet, decision);
-	fill_totals(event, ended, &held);
+	fill_totals(event, decision, ended, &held);
 	event->ifindex = ifindex;
 	if (limit)
 		limit->last = *event;

@@ -73,6 +73,7 @@ class EventKind(IntEnum):
     PACKET = 1
     FLAGS = 2
     CLOSE = 3
+    STAGED = 4
 
 
 class DenialLayout(IntEnum):
@@ -109,6 +110,8 @@ class Reason(IntEnum):
     PREFILTER = 230
     UNKNOWN_SERVICE_PORT = 231
     TRANSLATION_FAILED = 232
+    STAGED_ALLOW = 234
+    STAGED_DENY = 235
     TUPLE_TAKEN = 233
 
 

@@ -99,7 +99,7 @@ POLICY_KEY: Final[np.dtype[Any]] = np.dtype(
         ("peer_kind", "u1"),
         ("tier", "u1"),
         ("direction", "u1"),
-        ("pad", "u1"),
+        ("staged", "u1"),
     ]
 )
 POLICY_RECORD: Final[np.dtype[Any]] = np.dtype(

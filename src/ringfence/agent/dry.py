@@ -215,7 +215,7 @@ class DryKernel:
         return np.zeros(0, COUNTER)
 
     def entries(self, hits: Hits) -> list[Entry]:  # noqa: ARG002 - none
-        return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items()]
+        return [Entry(key, rule, 0, 0, 0) for key, rule in self._entries.items() if not key.staged]
 
     def records(self, keys: Iterable[PolicyKey]) -> list[int]:
         return [0 for _ in keys]
@@ -288,6 +288,7 @@ def key_text(key: PolicyKey) -> str:
     """A policy key in words."""
     peer = "anyone" if key.peer_kind == PeerKind.ANY else f"{PeerKind(key.peer_kind).name.lower()} {key.peer}"
     where = f"{Tier(key.tier).name} {Direction(key.direction).name} {key.subject}".lower()
+    where = f"staged {where}" if key.staged else where
     return f"{where}, {peer}, {traffic_text(key.protocol, key.port, key.prefix)}"
 
 

@@ -144,7 +144,7 @@ class LiveKernel:
         return self._maps["record_hits"].dump()[1]
 
     def entries(self, hits: Hits) -> list[Entry]:
-        rules = self._committer.rule_numbers()
+        rules = {key: number for key, number in self._committer.rule_numbers().items() if not key.staged}
         records = [self._committer.policy.row_of[key] for key in rules]
         counted = hits[records].tolist()
         return [

@@ -44,6 +44,7 @@ from ringfence.agent.reader import Reader
 from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
 from ringfence.agent.settings import AgentSettings
+from ringfence.agent.staging import Staging, staged_of
 from ringfence.agent.store import PolicyFiles, read_engine
 from ringfence.agent.sweeper import Sweeper
 from ringfence.agent.takeover import Taken, take
@@ -145,6 +146,9 @@ class _Agent:
         instance = self.settings.instance
         commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log)
         commits.resume(self.journal)
+        would_be = Hub(engine.known)
+        staging = Staging(engine, commits, files, would_be)
+        staging.resume(staged_of(self.journal))
         recording = Recording.start(self.settings, hub, _log.warning)
         past = Past(hub, Recent(self.settings.recent_flows), recording.archive)
         parts = Parts(
@@ -160,6 +164,7 @@ class _Agent:
             recording,
             prefixes,
             commits,
+            staging,
             find=workload_interface,
         )
         service = Service(parts)
@@ -172,7 +177,7 @@ class _Agent:
             if hubble_wanted(self.settings):
                 about = observed(parts, socket.gethostname())
                 servers.append(HubbleServer(self.settings.hubble_path, self.settings.hubble_listen, about))
-            await self._serve(servers, hub, changes.log, NetworkNews(engine, changes, wiring, uplinks))
+            await self._serve(servers, (hub, would_be), changes.log, NetworkNews(engine, changes, wiring, uplinks))
         finally:
             commits.close()
             commit_log.close()
@@ -228,24 +233,29 @@ class _Agent:
             known,
             endpoints={row: _still_there(workload, there) for row, workload in known.endpoints.items()},
             policies=files.read(self.journal),
+            staged=staged.overlay if (staged := staged_of(self.journal)) else None,
             node_addresses=node_addresses(),
             entries=entries,
             peers=peers,
             frontends=tuple(self.kernel.frontends()),
         )
 
-    async def _serve(self, servers: Sequence[Server], hub: Hub, log: MapLog, news: NetworkNews) -> None:
+    async def _serve(self, servers: Sequence[Server], hubs: tuple[Hub, Hub], log: MapLog, news: NetworkNews) -> None:
         loop = asyncio.get_running_loop()
         ring = self.kernel.ring()
-        reader = Reader(ring, hub) if ring else None
+        reader = Reader(ring, *hubs) if ring else None
         sweeper = Sweeper(self.kernel)
         news.look_at_all()
         listening: dict[str, object] = {"metrics": self.scraped.getsockname()[:2]} if self.scraped else {}
         listening |= {"web": url(self.web)} if self.web else {}
         _log.info("serving", instance=self.settings.instance, revision=self.kernel.revision, **listening)
 
+        def close_hubs() -> None:
+            for hub in hubs:
+                hub.close()
+
         def stop() -> None:
-            hub.close()
+            close_hubs()
             log.close()
             for server in servers:
                 server.stop()
@@ -259,7 +269,7 @@ class _Agent:
             sweeper.close()
             if reader:
                 reader.close()
-            hub.close()
+            close_hubs()
         _log.info("stopped", revision=self.kernel.revision)
 
 

@@ -1,4 +1,4 @@
-"""The reader: takes events out of the rings and hands them to the hub, woken by the kernel once a batch has gathered
+"""The reader: takes events out of the rings and hands them to the hub, those of staged judgements to one of their own; woken by the kernel once a batch has gathered
 and by a timer that bounds the delay of the rest.
 """
 
@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+from ringfence.abi import EventKind
 from ringfence.agent.hub import Hub
 from ringfence.datapath.rings import EventRings
+from ringfence.flow.decode import Events
 
 _TIMER_SECONDS = 0.01
 _BATCH_EVENTS = 16384
@@ -18,9 +20,10 @@ _CLOCK_EVERY = 1000  # timer ticks between two looks at the wall clock, which ma
 class Reader:
     """The one reader of the ring, in the running loop from construction until `close`."""
 
-    def __init__(self, ring: EventRings, hub: Hub) -> None:
+    def __init__(self, ring: EventRings, hub: Hub, staged: Hub) -> None:
         self._ring = ring
         self._hub = hub
+        self._staged = staged
         self._loop = asyncio.get_running_loop()
         for fd in ring.filenos:
             self._loop.add_reader(fd, self._read)
@@ -48,4 +51,13 @@ class Reader:
         if len(events):
             # From here on times are those of the wall clock, which people and files speak of.
             events["time"] += self._clock_offset_ns
+            self._publish(events)
+
+    def _publish(self, events: Events) -> None:
+        """What would be is kept apart from what was."""
+        would_be = events["kind"] == EventKind.STAGED
+        if would_be.any():
+            self._staged.publish(events[would_be])
+            events = events[~would_be]
+        if len(events):
             self._hub.publish(events)

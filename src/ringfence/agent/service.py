@@ -27,6 +27,7 @@ from ringfence.agent.observation import Observation, hubble_form
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.recording import Recording, warnings
+from ringfence.agent.staging import Staging
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
@@ -82,6 +83,7 @@ class Parts:
     recording: Recording
     prefixes: PrefixList
     commits: Commits
+    staging: Staging
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -95,6 +97,7 @@ class Service:
         self._started = monotonic()
         self.prefilter = parts.prefixes
         self.commits = parts.commits
+        self.staging = parts.staging
         self.inspection = Inspection(parts.engine, parts.kernel, parts.changes.log)
         looked_at = MetricsParts(
             parts.engine, parts.kernel, parts.wiring, parts.hub, self._losses, parts.recording.status

@@ -56,13 +56,18 @@ class PolicyFiles:
 
     def applied(self, sources: Iterable[Source], policies: Iterable[Policy]) -> dict[Item, object]:
         """What to remember when these files' policies are applied. A later file's policy replaces an earlier one's."""
-        texts = {source.name: source for source in sources}
-        came_from = {policy.uid: texts[policy.origin.file] for policy in policies}
-        return self._changes({uid: source_id(source) for uid, source in came_from.items()}, came_from.values())
+        return self.moved(sources, policies, ())
 
     def deleted(self, uids: Iterable[str]) -> dict[Item, object]:
         """What to remember when these policies are taken out of force."""
-        return self._changes(dict.fromkeys(uids), ())
+        return self.moved((), (), uids)
+
+    def moved(self, sources: Iterable[Source], policies: Iterable[Policy], gone: Iterable[str]) -> dict[Item, object]:
+        """What to remember when these files' policies are applied, and others deleted with them."""
+        texts = {source.name: source for source in sources}
+        came_from = {policy.uid: texts[policy.origin.file] for policy in policies}
+        moves: dict[str, str | None] = {uid: source_id(source) for uid, source in came_from.items()}
+        return self._changes(moves | dict.fromkeys(gone), came_from.values())
 
     def brought_back(self, state: Kept) -> dict[Item, object]:
         """What to remember when the policies of a state are in force again, and no others."""

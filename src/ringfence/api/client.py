@@ -20,12 +20,14 @@ from ringfence.api.client_bpf import BpfCalls, Query, path_of
 from ringfence.api.client_commits import CommitCalls
 from ringfence.api.client_prefilter import PrefilterCalls
 from ringfence.api.client_services import ServiceCalls
+from ringfence.api.client_staged import StagedCalls
 from ringfence.errors import BadInput, NotFound, Problem, RingfenceError, Unavailable
 
 if TYPE_CHECKING:
     from ringfence.api import flow_shapes, shapes
     from ringfence.api.explaining import ExplainRequest, Explanation
     from ringfence.api.inspected import MapChange
+    from ringfence.api.staged_shapes import Disagreement
     from ringfence.flow.request import Asked
 
 _NO_ANSWER_EXPECTED = httpx.Timeout(30.0, read=None)
@@ -41,7 +43,7 @@ def nobody_answers(socket: str) -> Unavailable:
     return Unavailable(f"no agent answers at {socket}; start one with: ringfence agent")
 
 
-class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls):
+class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls, StagedCalls):
     """A connection to one agent. Methods raise `RingfenceError`: what the agent refused and why."""
 
     def __init__(self, socket: str | None = None, timeout_seconds: float = 30.0, why: str = "") -> None:
@@ -230,6 +232,12 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls):
         """A digest of the verdicts from now on, every so many seconds. Filters are JSON texts, see `FlowQuery`."""
         query = _given({"allow": list(allow), "deny": list(deny), "seconds": str(seconds)})
         with self._streamed("/v1/digests", query) as got:
+            yield self._lines(got)
+
+    @contextmanager
+    def disagreements(self) -> Iterator[Iterator[Disagreement | flow_shapes.Lost]]:
+        """What the staged policies judge otherwise, from now on."""
+        with self._streamed("/v1/staged/events", {}) as got:
             yield self._lines(got)
 
     @contextmanager

@@ -15,6 +15,7 @@ from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapCh
 from ringfence.api.nat_shapes import TranslationShape
 from ringfence.api.prefilter_shapes import ListedPrefix, PrefilterShape, PrefixesChanged
 from ringfence.api.service_shapes import BalancingShape, ServiceShape
+from ringfence.api.staged_shapes import StagedShape, StageRequest
 from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
@@ -83,6 +84,25 @@ class Commits(Protocol):
         """The change that waits goes back now. Raises `NotFound`."""
 
 
+class Staging(Protocol):
+    """Staged policies, as the API sees them."""
+
+    def shape(self) -> StagedShape:
+        """What is staged, and where it disagreed with what is in force."""
+
+    async def stage(self, request: StageRequest) -> shapes.Applied:
+        """Stage policies. Raises `BadInput` and `NotFound`."""
+
+    async def unstage(self) -> shapes.Applied:
+        """Drop what is staged. Raises `NotFound`."""
+
+    async def promote(self) -> shapes.Applied:
+        """Bring what is staged into force. Raises `NotFound`."""
+
+    def follow(self) -> AsyncIterator[bytes]:
+        """Disagreements as lines of JSON, registered before this returns."""
+
+
 class Prefilter(Protocol):
     """The prefilter, as the API sees it."""
 
@@ -112,6 +132,10 @@ class Control(Protocol):
     @property
     def commits(self) -> Commits:
         """The commits."""
+
+    @property
+    def staging(self) -> Staging:
+        """Staged policies."""
 
     @property
     def prefilter(self) -> Prefilter:

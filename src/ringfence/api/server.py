@@ -19,6 +19,7 @@ from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.nat_routes import nat_routes
 from ringfence.api.prefilter_routes import prefilter_routes
 from ringfence.api.service_routes import service_routes
+from ringfence.api.staged_routes import staged_routes
 from ringfence.api.streams import in_slices, json_lines
 from ringfence.api.web import Terms, add_page, add_stream
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
@@ -47,6 +48,7 @@ def create_app(control: Control) -> FastAPI:
     prefilter_routes(app, control)
     nat_routes(app, control)
     commit_routes(app, control)
+    staged_routes(app, control)
     bpf_routes(app, control)
     _event_routes(app, control)
     _metrics_route(app, control)

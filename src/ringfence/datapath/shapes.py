@@ -18,6 +18,12 @@ from ringfence.policy.mapstate import PolicyKey
 PEER_KINDS = 3
 FULL_PREFIX = 24
 LAST_RANK = 17
+_STAGED_WORDS = 2
+
+
+def _place(key: PolicyKey) -> tuple[int, int, int]:
+    """Its tier, the word of its direction, and its shape. Staged policies have words of their own behind the others."""
+    return key.tier, key.direction + _STAGED_WORDS * key.staged, shape_of(key)
 
 
 def shape_of(key: PolicyKey) -> int:
@@ -27,17 +33,17 @@ def shape_of(key: PolicyKey) -> int:
 
 
 class LiveShapes:
-    """Counts keys by shape and keeps the mapped words [tier][direction] in step."""
+    """Counts keys by shape and keeps the mapped words [tier][direction, then direction of staged policies] in step."""
 
     def __init__(self, words: NDArray[Any], keys: Iterable[PolicyKey] = ()) -> None:
         self._words = words
-        self._counts = Counter((key.tier, key.direction, shape_of(key)) for key in keys)
+        self._counts = Counter(map(_place, keys))
         self.narrow()
 
     def widen(self, keys: Iterable[PolicyKey]) -> None:
         """Have these keys' shapes probed, before they are there."""
         for key in keys:
-            place = (key.tier, key.direction, shape_of(key))
+            place = _place(key)
             self._counts[place] += 1
             if self._counts[place] == 1:
                 self._words[place[:2]] = int(self._words[place[:2]]) | 1 << place[2]
@@ -45,7 +51,7 @@ class LiveShapes:
     def forget(self, keys: Iterable[PolicyKey]) -> None:
         """Count these keys as gone; `narrow` then takes the shapes of none from the words."""
         for key in keys:
-            self._counts[key.tier, key.direction, shape_of(key)] -= 1
+            self._counts[_place(key)] -= 1
 
     def narrow(self) -> None:
         """Have only shapes probed that have keys."""

@@ -44,6 +44,7 @@ from ringfence.engine.events import (
     NodeAddresses,
     PoliciesApplied,
     PoliciesDeleted,
+    PoliciesStaged,
     Restored,
     ServicesApplied,
     ServicesDeleted,
@@ -89,6 +90,7 @@ class Engine:
         self._take: Mapping[type[Event], Callable[[Any], list[Event]]] = {
             PoliciesApplied: self._apply_policies,
             PoliciesDeleted: self._delete_policies,
+            PoliciesStaged: self._stage_policies,
             EndpointAdded: self._add_endpoint,
             EndpointLabelsChanged: self._change_labels,
             EndpointConfigured: self._configure,
@@ -198,6 +200,11 @@ class Engine:
         found = [self.state.policies.get(uid) for uid in event.uids]
         self.state.delete(event.uids)
         return [PoliciesApplied(tuple(policy for policy in found if policy is not None))]
+
+    def _stage_policies(self, event: PoliciesStaged) -> list[Event]:
+        before = self.state.overlay
+        self.state.stage(event.overlay)
+        return [PoliciesStaged(before)]
 
     def _add_endpoint(self, event: EndpointAdded) -> list[Event]:
         workload = event.workload
@@ -333,6 +340,7 @@ class Engine:
         for row, workload in event.endpoints.items():
             self.endpoints.restore(workload.name, row)
         self._apply_policies(PoliciesApplied(event.policies))
+        self._stage_policies(PoliciesStaged(event.staged))
         for workload in event.endpoints.values():
             self._add_endpoint(EndpointAdded(workload))
         for key, verdict in event.manual.items():

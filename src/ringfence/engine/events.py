@@ -12,6 +12,7 @@ from ringfence.labels import Labels
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.policy.services import EndpointSlice, Service
+from ringfence.policy.state import Overlay
 from ringfence.service.row import Frontend
 from ringfence.verdict import RuleText
 
@@ -51,6 +52,16 @@ class PoliciesDeleted:
     """The policies of these uids are no longer in force."""
 
     uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoliciesStaged:
+    """These policies, by uid, are judged beside those in force, without effect; None for one that would be gone.
+
+    Without any overlay nothing is staged.
+    """
+
+    overlay: Overlay | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +162,13 @@ class Restored:
     peers: Mapping[Network, Peer] = field(default_factory=dict)
     services: tuple[ServiceObject, ...] = ()
     frontends: tuple[Frontend, ...] = ()
+    staged: Overlay | None = None
 
 
 Event = (
     PoliciesApplied
     | PoliciesDeleted
+    | PoliciesStaged
     | EndpointAdded
     | EndpointLabelsChanged
     | EndpointConfigured

@@ -27,6 +27,7 @@ class PolicyKey(NamedTuple):
     peer_kind: int
     tier: int
     direction: int
+    staged: int = 0
 
 
 class Wish:

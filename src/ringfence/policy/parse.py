@@ -101,6 +101,10 @@ KINDS: Final = {
     "ClusterNetworkPolicy": _Kind(ClusterNetworkPolicy, read_admin_policy, _ADMIN_V2),
     "CiliumCIDRGroup": _Kind(CiliumCidrGroup, read_cidr_group, ("cilium.io/v2",), ("cilium.io/v2alpha1",)),
 }
+#: The annotation that lets a policy be judged without effect, and what it may say.
+MODE: Final = "ringfence.io/mode"
+SHADOW: Final = "shadow"
+ENFORCE: Final = "enforce"
 _LISTS: Final = frozenset({"List", *(f"{kind}List" for kind in KINDS)})
 
 
@@ -177,7 +181,17 @@ class _Parser:
         except ValidationError as error:
             self.problems.extend(validation_problems(document, path, kind.model, error))
         else:
-            self._found.append(kind.read(document, written, path))
+            found = kind.read(document, written, path)
+            shadow = isinstance(found, Policy) and self._is_shadow(document, data, path)
+            self._found.append(found.staged if shadow and isinstance(found, Policy) else found)
+
+    def _is_shadow(self, document: Document, data: Any, path: Path) -> bool:
+        """Whether a policy is to be judged without effect. Anything else that is said of its mode is a fault."""
+        annotations = data["metadata"].get("annotations")
+        mode = annotations.get(MODE, ENFORCE) if isinstance(annotations, dict) else ENFORCE
+        if mode not in (ENFORCE, SHADOW):
+            self._fault(document, (*path, "metadata", "annotations", MODE), f"mode {mode}", f"{SHADOW} or {ENFORCE}")
+        return bool(mode == SHADOW)
 
     def _check_version(self, document: Document, data: Any, path: Path, kind: _Kind) -> None:
         version, current = data.get("apiVersion"), kind.versions[0]

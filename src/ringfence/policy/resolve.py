@@ -77,16 +77,18 @@ class Shape(NamedTuple):
     peers: Peers
     traffic: tuple[Ports, ...]
     named_ports: tuple[NamedPort, ...]
+    staged: bool
 
     @classmethod
     def of(cls, rule: Rule) -> Shape:
         fields = rule.subject, rule.direction, rule.tier, rule.precedence
-        return cls(*fields, rule.peers, rule.traffic, rule.named_ports)
+        return cls(*fields, rule.peers, rule.traffic, rule.named_ports, rule.staged)
 
     @classmethod
     def isolating(cls, rule: Rule) -> Shape:
         """The default deny of the rule's subjects, which all rules with these subjects share."""
-        return cls(rule.subject, rule.direction, Tier.NORMAL, DEFAULT_PRECEDENCE, ANYONE, ALL_TRAFFIC, ())
+        fields = rule.subject, rule.direction, Tier.NORMAL, DEFAULT_PRECEDENCE
+        return cls(*fields, ANYONE, ALL_TRAFFIC, (), rule.staged)
 
     @property
     def sources(self) -> list[Source]:
@@ -140,7 +142,8 @@ class Active:
 
     def _block(self, subject: int, kind: int, numbers: Collection[int], own: list[Tail]) -> Iterator[PolicyKey]:
         """All of some peers times all of some ports. Most entries are made here, so no Python runs for each of them."""
-        same = (repeat(kind), repeat(int(self.shape.tier)), repeat(int(self.shape.direction)))
+        shape = self.shape
+        same = (repeat(kind), repeat(int(shape.tier)), repeat(int(shape.direction)), repeat(int(shape.staged)))
         for port, protocol, prefix in own:
             yield from map(_KEY, zip(repeat(subject), numbers, repeat(port), repeat(protocol), repeat(prefix), *same))
 
@@ -170,12 +173,24 @@ class Resolver:
         self._by_subject: dict[Selector, dict[Active, None]] = {}
         self._by_peer: dict[Source, dict[Active, None]] = {}
         self._ports: dict[int, tuple[Label, ...]] = {}
-        self._defaults = [(direction, Claim(Wish(default_allow(direction)))) for direction in Direction]
+        #: Who is judged has defaults; by (direction, staged).
+        self._defaults = {(direction, 0): Claim(Wish(default_allow(direction))) for direction in Direction}
 
     @property
     def subjects(self) -> AbstractSet[int]:
         """The identities that have an endpoint on this host."""
         return self._local
+
+    def stage(self, *, on: bool) -> None:
+        """Have staged rules judged, or no longer: whoever is judged has staged defaults too."""
+        for direction in Direction:
+            claim = self._defaults[direction, 0] if on else self._defaults.pop((direction, 1))
+            keys = (default_key(identity, direction, Tier.BASELINE, staged=1) for identity in self._local)
+            if on:
+                self._defaults[direction, 1] = claim
+                self.map.add(keys, claim)
+            else:
+                self.map.remove(keys, claim)
 
     def add_rule(self, rule: Rule) -> None:
         """Its prefixes are known already."""
@@ -232,16 +247,16 @@ class Resolver:
     def add_subject(self, identity: int) -> None:
         """The first endpoint of an identity has come to this host; the identity is known already."""
         self._local.add(identity)
-        for direction, claim in self._defaults:
-            self.map.add([default_key(identity, direction, Tier.BASELINE)], claim)
+        for (direction, staged), claim in self._defaults.items():
+            self.map.add([default_key(identity, direction, Tier.BASELINE, staged)], claim)
         for active in self._selecting(identity):
             self.map.add(active.keys([identity], active.peers), active.claim)
 
     def remove_subject(self, identity: int) -> None:
         """The last endpoint of an identity has left this host; the identity is still known."""
         self._local.remove(identity)
-        for direction, claim in self._defaults:
-            self.map.remove([default_key(identity, direction, Tier.BASELINE)], claim)
+        for (direction, staged), claim in self._defaults.items():
+            self.map.remove([default_key(identity, direction, Tier.BASELINE, staged)], claim)
         for active in self._selecting(identity):
             self.map.remove(active.keys([identity], active.peers), active.claim)
 
@@ -315,9 +330,9 @@ class Resolver:
             self._selectors.release(what)
 
 
-def default_key(subject: int, direction: Direction, tier: Tier) -> PolicyKey:
+def default_key(subject: int, direction: Direction, tier: Tier, staged: int = 0) -> PolicyKey:
     """The entry that matches everything of a subject: default deny in the Normal tier, default allow in Baseline."""
-    return PolicyKey(subject, 0, 0, 0, 0, ANY, int(tier), int(direction))
+    return PolicyKey(subject, 0, 0, 0, 0, ANY, int(tier), int(direction), staged)
 
 
 def _take_off(shelves: dict[SourceKey, dict[Active, None]], source: SourceKey, active: Active) -> None:

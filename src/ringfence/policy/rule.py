@@ -7,7 +7,7 @@ subject selects in one direction, and speaks of peers and traffic. A rule with `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -145,7 +145,8 @@ ALL_TRAFFIC: Final = (Ports(),)
 class Rule:
     """One statement of a policy. `index` numbers the rules of a policy; `policy` is its uid, kind/namespace/name.
 
-    It speaks of all of `traffic` and, besides, of the destination's `named_ports`.
+    It speaks of all of `traffic` and, besides, of the destination's `named_ports`. A `staged` one is judged beside
+    those in force, without effect.
     """
 
     policy: str
@@ -161,6 +162,7 @@ class Rule:
     default_deny: bool = True
     origin: Origin = BUILT_IN
     named_ports: tuple[NamedPort, ...] = ()
+    staged: bool = False
 
     @cached_property
     def precedence(self) -> int:
@@ -238,6 +240,21 @@ class Policy:
     text: str = ""
     text_line: int = 1
     group: CidrGroup | None = None
+
+    @property
+    def shadow(self) -> bool:
+        """Whether it is applied without being in force."""
+        return any(rule.staged for rule in self.rules)
+
+    @property
+    def staged(self) -> Policy:
+        """The policy as it is judged beside those in force."""
+        return replace(self, rules=tuple(replace(rule, staged=True) for rule in self.rules))
+
+    @property
+    def enforced(self) -> Policy:
+        """The policy as it is in force."""
+        return replace(self, rules=tuple(replace(rule, staged=False) for rule in self.rules))
 
     @property
     def uid(self) -> str:

@@ -27,6 +27,10 @@ from ringfence.verdict import RuleText
 DEFAULT_SETTINGS = Settings()
 
 
+#: What would be applied, by uid; None for a policy that would be gone.
+Overlay = Mapping[str, Policy | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What differs from before; None stands for gone. `identities` maps numbers to their labels."""
@@ -45,6 +49,10 @@ class PolicyState:
     def __init__(self, settings: Settings = DEFAULT_SETTINGS, allocator: Allocator | None = None) -> None:
         self.allocator = allocator or Allocator()
         self.policies = Repository()
+        #: The policies that are judged beside those in force; none while nothing is staged.
+        self.staged = Repository()
+        self._overlay: Overlay | None = None
+        self._staging = False
         self.prefixes = PrefixTable()
         self.selectors = SelectorCache()
         self.ipcache = Ipcache(self.prefixes)
@@ -83,7 +91,9 @@ class PolicyState:
 
     def apply(self, policies: Iterable[Policy]) -> None:
         """Add policies; one with the uid of another takes its place, the last of several counts."""
-        self._change_rules(self.policies.change(put=policies))
+        given = list(policies)
+        self._change_rules(_in_force(self.policies.change(put=given)))
+        self._restage({policy.uid for policy in given})
 
     def delete(self, uids: Iterable[str]) -> None:
         """Raises NotFound, and deletes nothing, if one of the uids is not applied."""
@@ -91,7 +101,43 @@ class PolicyState:
         missing = [uid for uid in wanted if uid not in self.policies]
         if missing:
             raise NotFound(f"no such policy is applied: {', '.join(missing)}")
-        self._change_rules(self.policies.change(remove=wanted))
+        self._change_rules(_in_force(self.policies.change(remove=wanted)))
+        self._restage(wanted)
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """What is staged."""
+        return self._overlay
+
+    def stage(self, overlay: Overlay | None) -> None:
+        """Judge, beside the policies in force, what would be in force with these: by uid, None for one that would be
+        gone. Without an overlay only shadow policies are judged so, if there are any.
+        """
+        before, self._overlay = self._overlay or {}, overlay
+        self._restage({*before, *(overlay or {})})
+
+    def _restage(self, uids: Iterable[str]) -> None:
+        """Bring the staged policies to what these uids have become."""
+        wanted = self._overlay is not None or any(policy.shadow for policy in self.policies)
+        if wanted and not self._staging:
+            self._staging = True
+            self._resolver.stage(on=True)
+            self._change_rules(RuleDelta(added=tuple(rule for each in self._builtin for rule in each.staged.rules)))
+            uids = {*(policy.uid for policy in self.policies), *(self._overlay or {})}
+        elif self._staging and not wanted:
+            self._change_rules(self.staged.change(remove=[policy.uid for policy in self.staged]))
+            self._change_rules(RuleDelta(removed=tuple(rule for each in self._builtin for rule in each.staged.rules)))
+            self._resolver.stage(on=False)
+            self._staging = False
+        if wanted:
+            would_be = {uid: self._would_be(uid) for uid in sorted(uids)}
+            put = [policy.staged for policy in would_be.values() if policy is not None]
+            gone = [uid for uid, policy in would_be.items() if policy is None and uid in self.staged]
+            self._change_rules(self.staged.change(put=put, remove=gone))
+
+    def _would_be(self, uid: str) -> Policy | None:
+        overlay = self._overlay or {}
+        return overlay[uid] if uid in overlay else self.policies.get(uid)
 
     def add_endpoint(self, labels: Labels, addresses: Iterable[Address]) -> int:
         """An endpoint of this host has come. Returns its identity."""
@@ -225,6 +271,12 @@ class PolicyState:
         number, labels = self.prefixes.number(prefix), self.prefixes.labels(prefix)
         self._resolver.relabel(number, labels)
         self._touched[number] = labels
+
+
+def _in_force(delta: RuleDelta) -> RuleDelta:
+    """Without the rules of shadow policies, which are applied and not in force."""
+    added, removed = ([rule for rule in rules if not rule.staged] for rules in (delta.added, delta.removed))
+    return RuleDelta(tuple(added), tuple(removed))
 
 
 def _written(rule: Rule) -> tuple[Origin, str, int]:

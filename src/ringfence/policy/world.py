@@ -79,7 +79,7 @@ class World:
         if self.settings.enforcement == "never":
             return iter(())
         policies, groups = (*self.policies, *builtin_policies(self.settings)), self.groups
-        return (_ungrouped(rule, groups) for policy in policies for rule in policy.rules)
+        return (_ungrouped(rule, groups) for policy in policies for rule in policy.rules if not rule.staged)
 
     @property
     def groups(self) -> list[CidrGroup]:

@@ -24,6 +24,7 @@ from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.recording import Recording
 from ringfence.agent.service import Parts, Service
+from ringfence.agent.staging import Staging
 from ringfence.agent.store import PolicyFiles
 from ringfence.agent.uplinks import Uplinks
 from ringfence.agent.wiring import Wiring
@@ -93,6 +94,7 @@ class Running:
         if not self._thread.is_alive():
             return
         self._loop.call_soon_threadsafe(self.hub.close)
+        self._loop.call_soon_threadsafe(self.would_be.close)
         self._loop.call_soon_threadsafe(self.changes.log.close)
         for server in self._servers:
             self._loop.call_soon_threadsafe(server.stop)
@@ -109,6 +111,8 @@ class Running:
         files, namespaces = PolicyFiles(), Namespaces()
         self.commit_log = CommitLog(self.directory / "commits")
         self.changes.commit_log = self.commit_log
+        commits = Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log)
+        self.would_be = Hub(self.engine.known)
         self.parts = Parts(
             "test",
             self.engine,
@@ -125,7 +129,8 @@ class Running:
                 Uplinks((), self.kernel.prefilter, self.kernel.uplinks),
                 self.directory / "prefilter.list",
             ),
-            Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log),
+            commits,
+            Staging(self.engine, commits, files, self.would_be),
             find,
         )
         service = Service(self.parts)

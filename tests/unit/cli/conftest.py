@@ -42,6 +42,7 @@ class Answers:
         self.changes: list[tuple[str, Any]] = []
         self.inspection = InspectionAnswers(self.changes)
         kernel = DryPrefilter(lambda _line: None)
+        self.staging: Any = None
         self.commits: Any = None  # what is asked of commits is asked of a whole agent, in test_policy_history.py
         self.prefilter = PrefixList(kernel, Uplinks((), kernel, DryUplinks(lambda _line: None)), Path())
 
