@@ -136,7 +136,7 @@ def _in_loop(
         wire(hub)
         with EventRings(offered.loaded.rings) as rings:
             following = asyncio.ensure_future(follow(hub)) if follow else None
-            reader = Reader(rings, hub)
+            reader = Reader(rings, hub, Hub(hub.names))
             _, took = await asyncio.to_thread(offered.offer(rate, seconds).finish)
             reader.close()
             hub.close()

@@ -36,6 +36,7 @@ struct judge_scratch {
 	struct party quoted_destination;
 	struct decision decision;
 	struct decision staged;
+	struct question question;
 	struct ct_entry entry;
 };
 
@@ -105,18 +106,25 @@ __subprogram int judge_connection(const struct packet *packet, const struct conn
 {
 	const struct party *opener = connection->reply ? destination : source;
 	const struct party *responder = connection->reply ? source : destination;
-	struct question question = {};
+	struct judge_scratch *scratch = dirty_scratch();
+	struct question *question;
 
+	if (!scratch) {
+		decision->reason = REASON_INVALID_PACKET;
+		return 0;
+	}
+	question = &scratch->question;
+	__builtin_memset(question, 0, sizeof(*question));
 	__builtin_memset(&decision->egress, 0, sizeof(decision->egress));
 	__builtin_memset(&decision->ingress, 0, sizeof(decision->ingress));
 	decision->reason = REASON_FORWARDED;
-	ask(packet, connection->reply, decision->revision, &question);
-	question.staged = decision->staged;
+	ask(packet, connection->reply, decision->revision, question);
+	question->staged = decision->staged;
 	if (opener->endpoint && !connection->ingress_only &&
-	    !judge_one(&question, opener, responder, DIRECTION_EGRESS, decision))
+	    !judge_one(question, opener, responder, DIRECTION_EGRESS, decision))
 		return 0;
 	if (responder->endpoint)
-		judge_one(&question, responder, opener, DIRECTION_INGRESS, decision);
+		judge_one(question, responder, opener, DIRECTION_INGRESS, decision);
 	return 0;
 }
 

@@ -116,7 +116,7 @@ __global int consider(const struct question *question, __u32 tier, __u32 shape, 
 	return 0;
 }
 
-/* Words 2 and 3 of a tier are those of the staged policies. */
+/* Of a tier's four words two are the directions', the other two theirs of the staged policies. */
 __inline __u64 live_shapes_of(__u32 tier, __u32 direction, __u32 staged)
 {
 	return live_shapes[tier & 3][(direction + 2 * staged) & 3];

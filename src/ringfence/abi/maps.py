@@ -89,7 +89,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
-    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V336"), 1, 0),
+    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V360"), 1, 0),
     "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V168"), 1, 0),
     "uplinks": MapSpec("uplinks", MapType.HASH, np.dtype("<u4"), structs.UPLINK, 64, 0),
     "snat": MapSpec("snat", MapType.LRU_HASH, structs.SNAT_KEY, structs.SNAT_ENTRY, 524288, 0),
@@ -116,4 +116,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "71acbcd843e6b3709a18f1ce9510f593b042d7d293355f284e2201a21f5d47cc"
+DIGEST: Final = "c612607184a1a4414e9e0b10c150a78c9c11121a7c6983fbc039683b7ee1f94e"

@@ -1,5 +1,5 @@
-"""The reader: takes events out of the rings and hands them to the hub, those of staged judgements to one of their own; woken by the kernel once a batch has gathered
-and by a timer that bounds the delay of the rest.
+"""The reader: takes events out of the rings and hands them on, to the hub, those of staged judgements to a hub of their
+own. It is woken by the kernel once a batch has gathered, and by a timer that bounds the delay of the rest.
 """
 
 from __future__ import annotations

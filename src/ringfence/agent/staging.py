@@ -1,6 +1,6 @@
 """Staging: policies that are judged by the kernel beside those in force, and where the two disagree.
 
-What is staged is remembered as the files were written, so that a restart stages the same and promoting applies the same.
+What is staged is remembered as the files were written: a restart stages the same, and promoting applies the same.
 """
 
 from __future__ import annotations

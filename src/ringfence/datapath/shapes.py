@@ -18,12 +18,13 @@ from ringfence.policy.mapstate import PolicyKey
 PEER_KINDS = 3
 FULL_PREFIX = 24
 LAST_RANK = 17
+_WORDS = 4
 _STAGED_WORDS = 2
 
 
 def _place(key: PolicyKey) -> tuple[int, int, int]:
-    """Its tier, the word of its direction, and its shape. Staged policies have words of their own behind the others."""
-    return key.tier, key.direction + _STAGED_WORDS * key.staged, shape_of(key)
+    """Its tier, the word of its direction, and its shape. Staged policies have the other two of four words."""
+    return key.tier, (key.direction + _STAGED_WORDS * key.staged) % _WORDS, shape_of(key)
 
 
 def shape_of(key: PolicyKey) -> int:
@@ -33,7 +34,7 @@ def shape_of(key: PolicyKey) -> int:
 
 
 class LiveShapes:
-    """Counts keys by shape and keeps the mapped words [tier][direction, then direction of staged policies] in step."""
+    """Counts keys by shape and keeps the mapped words [tier][direction] in step."""
 
     def __init__(self, words: NDArray[Any], keys: Iterable[PolicyKey] = ()) -> None:
         self._words = words
