@@ -109,7 +109,7 @@ def test_live_connections_are_judged_when_something_is_staged(agent: Agent) -> N
 
 
 def test_promoting_enforces_exactly_what_was_staged(agent: Agent) -> None:
-    """After a restart by kill the same is staged still; promoted it is in force for the next packet, and staged no more."""
+    """After a kill the same is staged still; promoted it is in force for the next packet, and staged no more."""
     with agent.client() as api:
         api.stage([("new.yaml", DENY)])
     agent.end(signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_promoting_enforces_exactly_what_was_staged(agent: Agent) -> None:
         api.promote()
         assert not reached(agent)
         assert (None, []) == (api.staged()["since"], api.staged()["policies"])
-        assert "new.yaml:2" == api.policy(UID)["origin"] or api.policy(UID)["origin"].startswith("new.yaml")
+        assert api.policy(UID)["origin"].startswith("new.yaml:")
 
 
 def test_unstaged_leaves_no_entry(agent: Agent) -> None:

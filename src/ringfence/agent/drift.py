@@ -14,7 +14,7 @@ from ringfence.agent.wording import DELIVERIES, key_text, peer_text, place_text,
 from ringfence.api import shapes
 from ringfence.datapath.addresses import Network
 from ringfence.datapath.readback import Readback, RowRead
-from ringfence.datapath.shapes import shape_of
+from ringfence.datapath.shapes import place_of
 from ringfence.engine.commands import Peer
 from ringfence.engine.endpoints import Endpoint
 from ringfence.engine.engine import Engine
@@ -124,7 +124,7 @@ class _Comparison:
     def live_shapes(self) -> Iterator[shapes.Drift]:
         """Which key shapes are probed: with one too few, entries are not found."""
         words: Counter[tuple[int, int]] = Counter()
-        for tier, direction, shape in {(key.tier, key.direction, shape_of(key)) for key in self._wanted.entries}:
+        for tier, direction, shape in set(map(place_of, self._wanted.entries)):
             words[tier, direction] += 1 << shape
         for tier, row in enumerate(self._found.shapes):
             for direction, word in enumerate(row):

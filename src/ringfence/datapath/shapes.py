@@ -22,7 +22,7 @@ _WORDS = 4
 _STAGED_WORDS = 2
 
 
-def _place(key: PolicyKey) -> tuple[int, int, int]:
+def place_of(key: PolicyKey) -> tuple[int, int, int]:
     """Its tier, the word of its direction, and its shape. Staged policies have the other two of four words."""
     return key.tier, (key.direction + _STAGED_WORDS * key.staged) % _WORDS, shape_of(key)
 
@@ -38,13 +38,13 @@ class LiveShapes:
 
     def __init__(self, words: NDArray[Any], keys: Iterable[PolicyKey] = ()) -> None:
         self._words = words
-        self._counts = Counter(map(_place, keys))
+        self._counts = Counter(map(place_of, keys))
         self.narrow()
 
     def widen(self, keys: Iterable[PolicyKey]) -> None:
         """Have these keys' shapes probed, before they are there."""
         for key in keys:
-            place = _place(key)
+            place = place_of(key)
             self._counts[place] += 1
             if self._counts[place] == 1:
                 self._words[place[:2]] = int(self._words[place[:2]]) | 1 << place[2]
@@ -52,7 +52,7 @@ class LiveShapes:
     def forget(self, keys: Iterable[PolicyKey]) -> None:
         """Count these keys as gone; `narrow` then takes the shapes of none from the words."""
         for key in keys:
-            self._counts[_place(key)] -= 1
+            self._counts[place_of(key)] -= 1
 
     def narrow(self) -> None:
         """Have only shapes probed that have keys."""
