@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from ringfence.abi import Direction
 from ringfence.identity.prefixes import host_network
+from ringfence.identity.reserved import Reserved
 from ringfence.policy.builtin import Settings
 from ringfence.policy.classes import longest
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.learning.groups import lasting
 from ringfence.policy.learning.seen import Connection, End, EndKind
+from ringfence.policy.manifest import ContainerPort
 from ringfence.policy.naming import outside_name, workload_name
 from ringfence.policy.parse import Parsed
 from ringfence.policy.world import DEFAULT_SETTINGS, Actor, World, build_world
@@ -223,6 +225,7 @@ class _Replay:
         rules = [*self._new.rules, *(self._old.rules if self._old else ())]
         self._prefixes = {prefix for rule in rules for prefix in rule.prefixes}
         self._manifests = new.actors
+        self._cidr_means_nodes = new.settings.policy_cidr_match_mode == "nodes"
         self._alike: dict[tuple[str, ...], Actor] = {}
         for actor in new.actors.values():
             self._alike.setdefault(tuple(actor.labels.texts()), actor)
@@ -287,8 +290,13 @@ class _Replay:
             labels = end.labels if end.kind is not EndKind.WORLD else None
             around = longest(host_network(end.address), self._prefixes)
             key = end.kind, labels, ports, end.address.version, around
-            self._classes[end] = key, self._actors.setdefault(key, replace(end.actor, ports=ports))
+            self._classes[end] = key, self._actors.setdefault(key, self._actor(end, ports))
         return self._classes[end]
+
+    def _actor(self, end: End, ports: tuple[ContainerPort, ...]) -> Actor:
+        """The end as the world would have it: one without labels of its own yet is judged, too, and isolated."""
+        nodes = self._cidr_means_nodes and end.entity in {"host", "remote-node"}
+        return replace(end.actor, ports=ports, local=_is_judged(end), addressed=nodes)
 
     def _known(self, end: End) -> Actor | None:
         """The workload of the manifests that an end is: by its name, else by its labels."""
@@ -321,6 +329,10 @@ class _Replay:
         return outside_name(longest(host_network(end.address), self._prefixes), self._prefixes)
 
 
+def _is_judged(end: End) -> bool:
+    return end.kind is EndKind.WORKLOAD or end.entity == Reserved.INIT.label.key
+
+
 def _then(judgement: Judgement) -> Then:
     """A judgement as if it had been recorded."""
     denied = None if judgement.allowed else judgement.decisions[-1].direction
@@ -332,7 +344,7 @@ def _was(connection: Connection, then: Then) -> str:
     if then.denied is not None:
         return f"denied at {then.denied.name.lower()}"
     sides = {Direction.EGRESS: connection.source, Direction.INGRESS: connection.destination}
-    open_ = [side for side, end in sides.items() if end.kind is EndKind.WORKLOAD and side not in then.judged]
+    open_ = [side for side, end in sides.items() if _is_judged(end) and side not in then.judged]
     if not open_ or not then.judged:
         return "allowed"
     return f"allowed at {next(iter(then.judged)).name.lower()}"
