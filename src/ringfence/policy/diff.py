@@ -117,7 +117,8 @@ class _Comparison:
     def changes(self, progress: Progress) -> Iterator[_PairChange]:
         """Every change of a pair of groups; of both families once where it is the same."""
         seen: set[_PairChange] = set()
-        subjects = [each for each in self._placed if each.actor.local]
+        judged = (any(oracle.judges_somewhere(each.actor) for oracle in self._oracles) for each in self._placed)
+        subjects = [each for each, wanted in zip(self._placed, judged, strict=True) if wanted]
         for done, subject in enumerate(subjects):
             progress(done, len(subjects))
             for direction in Direction:
@@ -170,7 +171,7 @@ class _Comparison:
             rule
             for oracle in self._oracles
             for direction, end in zip((Direction.EGRESS, Direction.INGRESS), ends, strict=True)
-            if end.local
+            if oracle.judges_somewhere(end)
             for rule in oracle.selecting(direction, end)
         ]
         found: dict[tuple[bool, RuleText | None], list[Span]] = defaultdict(list)
