@@ -38,6 +38,7 @@ from ringfence.agent.maplog import MapLog
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.reader import Reader
@@ -160,6 +161,7 @@ class _Agent:
             recording,
             prefixes,
             commits,
+            NodePolicies(engine, bool(self.settings.uplinks), self.settings.admin_ports, self.settings.allow_lockout),
             find=workload_interface,
         )
         service = Service(parts)
