@@ -180,6 +180,22 @@ def test_who_is_connected_is_not_cut_off(agent: Agent, family: int) -> None:
             accepted.recv(16)
 
 
+def test_a_deletion_does_not_cut_off_either(agent: Agent) -> None:
+    """Who takes the policy away that lets an administrator in, beside one that isolates, is refused too."""
+    ssh = SSH_TOO.replace("name: edge", "name: ssh")
+    with (
+        serve(agent.node, SEEN[0], ADMIN_PORT) as server,
+        connect(world_of(agent), SEEN[0], ADMIN_PORT),
+        closing(server.accept()[0]),
+        agent.client() as api,
+    ):
+        api.apply_policies([("ssh.yaml", ssh), ("edge.yaml", POLICY)])
+        with pytest.raises(BadInput, match="would cut"):
+            api.delete_policies(["ssh"])
+        assert [each["uid"].rpartition("/")[2] for each in api.policies()] == ["edge", "ssh"]
+        api.delete_policies(["ssh", "edge"])
+
+
 def test_the_connection_of_the_environment_is_not_cut(agent: Agent, tmp_path: Path) -> None:
     """SSH_CONNECTION of the command counts, whatever port it came in by; the flag applies the policy all the same."""
     (tmp_path / "edge.yaml").write_text(POLICY)
