@@ -10,7 +10,7 @@
 struct hook {
 	__u32 ifindex;
 	__u8 direction; /* enum direction: egress from the endpoint, ingress towards it */
-	__u8 from_source_hook; /* the mark says that a local source's hook has judged egress */
+	__u8 from_source_hook; /* egress was judged where the packet came from, or is not the node's; not here */
 	__u8 uplink;        /* not at an endpoint's interface, but where packets from outside come in */
 	__u8 pad;
 };

@@ -15,6 +15,7 @@ struct party {
 	__u32 identity;
 	__u32 prefix_class;
 	__u32 endpoint;
+	__u32 is_subject; /* policies judge it here */
 };
 
 /* False where the record says nothing at this revision. */
@@ -27,6 +28,7 @@ __inline bool read_peer(const __u32 *row, __u32 revision, struct party *party)
 	party->identity = slot_at(record->identity, revision);
 	party->prefix_class = slot_at(record->prefix_class, revision);
 	party->endpoint = slot_at(record->endpoint, revision);
+	party->is_subject = party->endpoint != 0;
 	return party->identity != 0;
 }
 
@@ -51,5 +53,6 @@ __global int find_party(const struct address *address, __u32 family, __u32 revis
 	party->identity = IDENTITY_WORLD;
 	party->prefix_class = 0;
 	party->endpoint = 0;
+	party->is_subject = 0;
 	return 0;
 }

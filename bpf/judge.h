@@ -99,7 +99,7 @@ __inline bool judge_one(struct question *question, const struct party *subject, 
 	return false;
 }
 
-/* Egress of the opener if it is local, then, if that allows, ingress of the responder if it is local. */
+/* Egress of the opener if it is a subject here, then, if that allows, ingress of the responder if it is one. */
 __subprogram int judge_connection(const struct packet *packet, const struct connection *connection,
 				  struct decision *decision, const struct party *source,
 				  const struct party *destination)
@@ -120,10 +120,10 @@ __subprogram int judge_connection(const struct packet *packet, const struct conn
 	decision->reason = REASON_FORWARDED;
 	ask(packet, connection->reply, decision->revision, question);
 	question->staged = decision->staged;
-	if (opener->endpoint && !connection->ingress_only &&
+	if (opener->is_subject && !connection->ingress_only &&
 	    !judge_one(question, opener, responder, DIRECTION_EGRESS, decision))
 		return 0;
-	if (responder->endpoint)
+	if (responder->is_subject)
 		judge_one(question, responder, opener, DIRECTION_INGRESS, decision);
 	return 0;
 }
@@ -132,6 +132,31 @@ __inline void find_ends(const struct packet *packet, __u32 revision, struct part
 {
 	find_party(&packet->source, packet->family, revision, source);
 	find_party(&packet->destination, packet->family, revision, destination);
+}
+
+/* At an uplink the node is judged too, while policies of its own select it. Beyond it is nobody of this host: an address of
+ * the link is a neighbour's. `sender` and `receiver` are those of the packet that is at the hook.
+ */
+__inline int place_ends(const struct hook *hook, __u32 revision, struct party *sender, struct party *receiver)
+{
+	bool comes_in = hook->direction == DIRECTION_INGRESS;
+	struct party *beyond = comes_in ? sender : receiver;
+	struct party *here = comes_in ? receiver : sender;
+
+	if (!hook->uplink)
+		return 0;
+	if (beyond->identity == IDENTITY_HOST)
+		beyond->identity = IDENTITY_WORLD;
+	if (here->identity == IDENTITY_HOST)
+		here->is_subject = has_default(IDENTITY_HOST, revision);
+	return 0;
+}
+
+/* Who the ends of the packet at the hook are, into the decision. */
+__subprogram int find_judged_ends(const struct packet *packet, const struct hook *hook, struct decision *decision)
+{
+	find_ends(packet, decision->revision, &decision->source, &decision->destination);
+	return place_ends(hook, decision->revision, &decision->source, &decision->destination);
 }
 
 /* A segment in the midst of a connection that is not remembered (evicted, or older than the agent) may be a reply. */
@@ -183,6 +208,8 @@ __subprogram int judge_related(const struct packet *quoted, const struct connect
 		return 0;
 	}
 	find_ends(quoted, decision->revision, &scratch->quoted_source, &scratch->quoted_destination);
+	/* What is quoted travelled the other way. */
+	place_ends(&connection->hook, decision->revision, &scratch->quoted_destination, &scratch->quoted_source);
 	return judge_connection(quoted, connection, decision, &scratch->quoted_source, &scratch->quoted_destination);
 }
 
@@ -191,7 +218,7 @@ __inline void judge_at(const struct packet *packet, const struct packet *quoted,
 {
 	struct party *source = &decision->source, *destination = &decision->destination;
 
-	find_ends(packet, decision->revision, source, destination);
+	find_judged_ends(packet, &connection->hook, decision);
 	if (connection->kept & CT_FLAG_HAIRPIN)
 		*destination = *source;
 	decision->direction = connection->hook.direction;

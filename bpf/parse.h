@@ -93,6 +93,7 @@ struct cursor {
 #define LINEAR_BYTES 384
 
 static const __u32 SHORTEST_TCP_PREFIX = TCP_FLAGS_OFFSET + 1;
+static const __u32 SHORTEST_PORTS = 4;
 
 __inline int read_ports(struct cursor *cursor, struct packet *packet)
 {
@@ -103,6 +104,14 @@ __inline int read_ports(struct cursor *cursor, struct packet *packet)
 	packet->source_port = ports[0];
 	packet->destination_port = ports[1];
 	return 0;
+}
+
+/* Bytes of the frame behind the end of the packet are nobody's: the stack cuts them off, and a header that were read
+ * there would hide the one that comes with the next fragment.
+ */
+__inline bool reaches(const struct packet *packet, __u32 bytes)
+{
+	return packet->l4_offset + bytes <= packet->l3_offset + packet->length;
 }
 
 /* The quoted start of a TCP header may end before the flags: they are then 0. */
@@ -152,9 +161,29 @@ __inline int read_icmp(struct cursor *cursor, struct packet *packet)
 	return 0;
 }
 
+/* What of the upper layer is read at least. */
+__inline __u32 bytes_read(const struct packet *packet)
+{
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		return SHORTEST_TCP_PREFIX;
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+	case IPPROTO_UDPLITE:
+		return SHORTEST_PORTS;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return sizeof(struct icmp_header);
+	default:
+		return 0;
+	}
+}
+
 __inline int read_l4(struct cursor *cursor, struct packet *packet, bool quoted)
 {
 	packet->l4_offset = cursor->at - cursor->start;
+	if (!quoted && !reaches(packet, packet->flags & PACKET_LATER_FRAGMENT ? 0 : bytes_read(packet)))
+		return REASON_INVALID_PACKET;
 	if (packet->flags & PACKET_LATER_FRAGMENT)
 		return 0;
 	switch (packet->protocol) {
@@ -187,6 +216,19 @@ __inline int note_fragment(struct packet *packet, __u32 id, __u16 offset, bool m
 	return offset == 1 && packet->protocol == IPPROTO_TCP ? REASON_INVALID_PACKET : 0;
 }
 
+/* What the header says of the packet's length is what will be counted and told. It may be less than what is here, for
+ * frames are padded; more is a lie. Of packets too long for the field, which the kernel makes, it says nothing (BIG TCP).
+ */
+__inline bool length_is_true(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 here = skb->len - sizeof(struct ethhdr);
+	__u32 nothing = packet->family == 4 ? 0 : sizeof(struct ipv6hdr);
+
+	if (unlikely(packet->length == nothing && skb->gso_size))
+		packet->length = here;
+	return packet->length <= here;
+}
+
 __inline void take_ipv4(const struct iphdr *header, struct packet *packet)
 {
 	packet->family = 4;
@@ -197,7 +239,7 @@ __inline void take_ipv4(const struct iphdr *header, struct packet *packet)
 	map_ipv4(&packet->destination, header->daddr);
 }
 
-__inline int read_ipv4(struct cursor *cursor, struct packet *packet, bool quoted)
+__inline int read_ipv4(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet, bool quoted)
 {
 	const struct iphdr *header = cursor->at;
 	__u16 fragment;
@@ -208,6 +250,8 @@ __inline int read_ipv4(struct cursor *cursor, struct packet *packet, bool quoted
 	if (header->version != 4 || header->ihl < 5)
 		return REASON_INVALID_PACKET;
 	take_ipv4(header, packet);
+	if (!quoted && !length_is_true(skb, packet))
+		return REASON_INVALID_PACKET;
 	fragment = bpf_ntohs(header->frag_off);
 	if (unlikely(fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))) {
 		result = note_fragment(packet, header->id, fragment & IP_FRAGMENT_OFFSET, fragment & IP_MORE_FRAGMENTS);
@@ -244,6 +288,8 @@ __global int read_extension(struct __sk_buff *skb, struct packet *packet, __u32 
 		return (header.length + 2) * 4;
 	if (own != IPPROTO_FRAGMENT)
 		return (header.length + 1) * 8;
+	if (packet->flags & PACKET_FIRST_FRAGMENT)
+		return -REASON_INVALID_EXTENSION_HEADER; /* a fragment of a fragment: nobody sends such */
 	fragment = bpf_ntohs(header.fragment);
 	result = note_fragment(packet, header.id, fragment >> 3, fragment & 1);
 	return result ? -result : (int)sizeof(header);
@@ -289,6 +335,8 @@ __inline int read_ipv6(struct __sk_buff *skb, struct cursor *cursor, struct pack
 	if (header->version != 6)
 		return REASON_INVALID_PACKET;
 	take_ipv6(header, packet);
+	if (!quoted && !length_is_true(skb, packet))
+		return REASON_INVALID_PACKET;
 	/* A mapped address on the wire would be taken for the IPv4 address itself. */
 	if (is_mapped(&packet->source) || is_mapped(&packet->destination))
 		return REASON_INVALID_PACKET;
@@ -319,7 +367,7 @@ __inline int read_packet(struct __sk_buff *skb, struct packet *packet)
 	packet->flags = 0;
 	packet->l3_offset = sizeof(*header);
 	if (likely(header->h_proto == bpf_htons(ETH_P_IP)))
-		return read_ipv4(&cursor, packet, false);
+		return read_ipv4(skb, &cursor, packet, false);
 	if (header->h_proto == bpf_htons(ETH_P_IPV6))
 		return read_ipv6(skb, &cursor, packet, false);
 	return PARSE_OTHER;
@@ -353,9 +401,11 @@ __inline bool parse_plain(struct __sk_buff *skb, struct packet *packet)
 	}
 	packet->l3_offset = sizeof(*ethernet);
 	packet->l4_offset = cursor.at - cursor.start;
+	if (!length_is_true(skb, packet))
+		return false;
 	if (packet->protocol == IPPROTO_TCP)
-		return !read_tcp(&cursor, packet, false);
-	return packet->protocol == IPPROTO_UDP && !read_ports(&cursor, packet);
+		return reaches(packet, SHORTEST_TCP_PREFIX) && !read_tcp(&cursor, packet, false);
+	return packet->protocol == IPPROTO_UDP && reaches(packet, SHORTEST_PORTS) && !read_ports(&cursor, packet);
 }
 
 /* Fills `packet`, which is all zero or as parse_plain left it. 0, PARSE_OTHER, or the reason to drop. */
@@ -386,16 +436,17 @@ __global int parse_quoted(struct __sk_buff *skb, const struct packet *error, str
 	if (!error || !quoted)
 		return REASON_INVALID_PACKET;
 	offset = error->l4_offset + ICMP_QUOTED;
-	if (offset > LINEAR_BYTES)
+	if (offset > LINEAR_BYTES || !reaches(error, ICMP_QUOTED))
 		return REASON_INVALID_PACKET;
 	bpf_skb_pull_data(skb, skb->len < LINEAR_BYTES ? skb->len : LINEAR_BYTES);
 	cursor.start = (void *)(long)skb->data;
 	cursor.end = (void *)(long)skb->data_end;
 	cursor.at = cursor.start + offset;
 	quoted->l3_offset = offset;
-	result = error->family == 4 ? read_ipv4(&cursor, quoted, true) : read_ipv6(skb, &cursor, quoted, true);
+	result = error->family == 4 ? read_ipv4(skb, &cursor, quoted, true) : read_ipv6(skb, &cursor, quoted, true);
 	/* What quotes a later fragment, or another error, belongs to no connection. */
-	if (result || (quoted->flags & (PACKET_LATER_FRAGMENT | PACKET_STATELESS)))
+	if (result || quoted->l4_offset + SHORTEST_PORTS > error->l3_offset + error->length ||
+	    (quoted->flags & (PACKET_LATER_FRAGMENT | PACKET_STATELESS)))
 		return REASON_INVALID_PACKET;
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "limit.h"
 #include "maps.h"
 #include "neighbour.h"
+#include "node.h"
 #include "parse.h"
 #include "prefilter.h"
 #include "report.h"
@@ -175,7 +176,7 @@ __inline bool leaves_as_it_is(const struct ct_lookup *ct, __u32 receiver)
 /* Services are looked for where a connection begins: what comes out of an endpoint, or in from outside. */
 __inline bool may_open_service(const struct packet *packet, const struct hook *hook, const struct ct_lookup *ct)
 {
-	if (!may_be_for_service(packet) || (hook->direction == DIRECTION_INGRESS && !hook->uplink))
+	if (!may_be_for_service(packet) || (hook->direction == DIRECTION_INGRESS) == !hook->uplink)
 		return false;
 	return !ct->entry || ct->verdict & CT_FLAG_FRONTEND;
 }
@@ -339,7 +340,8 @@ __inline int handle_from_outside(struct __sk_buff *skb, struct packet *packet, c
 	result = translate_in(skb, packet);
 	if (result)
 		return drop_unjudged(packet, hook, result);
-	if (packet->flags & PACKET_ICMP_ERROR ? !concerns_service(skb, packet) : !is_for_service(packet, hook))
+	if ((packet->flags & PACKET_ICMP_ERROR ? !concerns_service(skb, packet) : !is_for_service(packet, hook)) &&
+	    !is_the_node_to_judge(packet, hook))
 		return PASS;
 	if (decide(skb, packet, hook, &receiver))
 		return DROP;
@@ -349,15 +351,27 @@ __inline int handle_from_outside(struct __sk_buff *skb, struct packet *packet, c
 	return result == GONE ? drop_unjudged(packet, hook, REASON_TARGET_GONE) : result;
 }
 
+/* What is not understood cannot be judged, and the stack may understand it; other links within a link are not ours. */
+__inline int pass_or_drop_unparsed(struct __sk_buff *skb, struct packet *packet, const struct hook *hook, int result)
+{
+	if (result == PARSE_OTHER || result == REASON_VLAN || !node_is_judged())
+		return PASS;
+	__builtin_memset(packet, 0, sizeof(*packet));
+	packet->length = skb->len - ETH_HLEN;
+	return drop_unjudged(packet, hook, result);
+}
+
 /* At tc ingress of an uplink: what comes from outside. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
 	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_INGRESS, .uplink = true};
 	struct packet packet = {};
+	int result;
 
-	if (!parse_plain(skb, &packet) && parse(skb, &packet))
-		return PASS; /* the stack is what judges this interface */
+	result = parse_plain(skb, &packet) ? 0 : parse(skb, &packet);
+	if (unlikely(result))
+		return pass_or_drop_unparsed(skb, &packet, &hook, result);
 	return handle_from_outside(skb, &packet, &hook);
 }
 
@@ -367,16 +381,23 @@ int to_uplink(struct __sk_buff *skb)
 {
 	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_EGRESS, .uplink = true};
 	struct packet packet = {};
+	__u32 receiver = 0;
 	int reason;
 
-	if (!parse_plain(skb, &packet) && parse(skb, &packet))
-		return PASS;
+	/* What came in by some interface is on its way through. */
+	hook.from_source_hook = skb->ingress_ifindex != 0;
+	reason = parse_plain(skb, &packet) ? 0 : parse(skb, &packet);
+	if (unlikely(reason))
+		return pass_or_drop_unparsed(skb, &packet, &hook, reason);
 	if (unlikely(packet.flags & (PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT))) {
 		reason = track_fragment(&packet);
 		/* The node's own need no translation; of all others nothing may leave as it is. */
 		if (reason && !is_the_nodes(&packet, hook.ifindex))
 			return drop_unjudged(&packet, &hook, reason);
 	}
+	/* By its own ports, before translation may change one of them; an answer is judged after translation back. */
+	if (is_the_node_to_judge(&packet, &hook) && decide(skb, &packet, &hook, &receiver))
+		return DROP;
 	reason = translate_out(skb, &packet, hook.ifindex);
 	return reason ? drop_unjudged(&packet, &hook, reason) : PASS;
 }

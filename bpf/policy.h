@@ -116,6 +116,21 @@ __global int consider(const struct question *question, __u32 tier, __u32 shape, 
 	return 0;
 }
 
+/* Whether somebody is judged at all: whoever is has a default of each direction in the last tier. The node has none while no policy of its own
+ * selects it.
+ */
+__global int has_default(__u32 subject, __u32 revision)
+{
+	struct policy_key key = {.subject = subject, .peer_kind = PEER_KIND_ANY, .tier = TIER_BASELINE};
+	const struct policy_record *row;
+	const __u32 *record;
+
+	key.direction = DIRECTION_INGRESS;
+	record = bpf_map_lookup_elem(&policy, &key);
+	row = record ? bpf_map_lookup_elem(&policy_records, record) : 0;
+	return row && slot_at(row->rule, revision);
+}
+
 /* Of a tier's four words two are the directions', the other two theirs of the staged policies. */
 __inline __u64 live_shapes_of(__u32 tier, __u32 direction, __u32 staged)
 {

@@ -7,6 +7,7 @@ from ringfence.library import Learned as Learned
 from ringfence.library import NotFound as NotFound
 from ringfence.library import Policies as Policies
 from ringfence.library import Proof as Proof
+from ringfence.library import Replayed as Replayed
 from ringfence.library import Report as Report
 from ringfence.library import RingfenceError as RingfenceError
 from ringfence.library import Verdict as Verdict
@@ -25,6 +26,7 @@ __all__ = [
     "NotFound",
     "Policies",
     "Proof",
+    "Replayed",
     "Report",
     "RingfenceError",
     "Verdict",

@@ -126,6 +126,14 @@ def port_labels(ports: Iterable[tuple[str, str, int]]) -> list[Label]:
     return [Label(PORT_SOURCE, key, ",".join(map(str, sorted(found)))) for key, found in numbers.items()]
 
 
+def node_labels(texts: Iterable[str]) -> Labels:
+    """The labels that a node is given. Raises ValueError for one that is the system's to give."""
+    labels = Labels.parse(texts)
+    if any(label.source in {"reserved", "cidr", PORT_SOURCE} or label.key == NAMESPACE_KEY for label in labels):
+        raise ValueError("labels of the sources reserved, cidr and named-port, and namespaces, are not a node's")
+    return labels
+
+
 def workload_labels(
     own: Iterable[Label], namespace: str = DEFAULT_NAMESPACE, namespace_labels: Mapping[str, str] | None = None
 ) -> Labels:

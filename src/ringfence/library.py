@@ -6,17 +6,18 @@ with an input is one `BadInput` with all problems; nothing here needs a kernel, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike, fspath
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ringfence.abi import Verdict
+from ringfence.cli.recorded import of_file
 from ringfence.cli.sources import read
-from ringfence.errors import BadInput, NotFound, Problem, RingfenceError
+from ringfence.errors import BadInput, NotFound, RingfenceError
 from ringfence.flow.recorded import Recording
+from ringfence.flow.replayed import Replaying
 from ringfence.policy.builtin import Settings
 from ringfence.policy.check import check_parsed
 from ringfence.policy.diff import Change, difference
@@ -29,6 +30,8 @@ from ringfence.policy.learning.learn import learn as learn_of
 from ringfence.policy.learning.prove import Denied, Judge
 from ringfence.policy.learning.seen import Seen
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.policy.replay import History, Replayed
+from ringfence.policy.replay import replay as replay_of
 from ringfence.policy.test import JUDGES, Report, run_tests
 from ringfence.policy.verify import Proof
 from ringfence.policy.verify import verify as prove
@@ -37,9 +40,11 @@ from ringfence.traffic import Traffic, parse_traffic
 from ringfence.verdict import Judgement
 
 __all__ = [
-    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Report",
-    "RingfenceError", "Verdict", "learn", "load", "parse",
+    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Replayed",
+    "Report", "RingfenceError", "Verdict", "learn", "load", "parse",
 ]  # fmt: skip
+
+Flow = TypeVar("Flow")
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,17 @@ class Policies:
         """What opens and what closes when these policies become `new`: groups of workloads, ports, and the rule."""
         return difference(self.parsed, new.parsed, new.settings)
 
+    def replay(self, flows: str | PathLike[str] | Iterable[str], *, old: Policies | None = None) -> Replayed:
+        """Recorded flows judged by these policies: what would have been decided otherwise; flows as for `learn`.
+
+        With `old` its verdicts stand in the place of the recorded ones. Raises BadInput for what is no flow.
+        """
+        history = History(_recorded(flows, Replaying(self.world).lines))
+        return replay_of(history, self.parsed, self.settings, old=old.parsed if old else None)
+
     def uncovered(self, flows: str | PathLike[str] | Iterable[str]) -> list[Denied]:
         """The connections of recorded flows that the policies do not allow, each once; flows as for `learn`."""
-        seen = Seen(_observations(flows, Recording(self.world, by_address=True)))
+        seen = Seen(_recorded(flows, Recording(self.world, by_address=True).lines))
         return list(Judge(self.parsed.policies, self.settings).denied(seen.connections))
 
 
@@ -134,22 +147,18 @@ def learn(
     wanted = Wanted(kind, tuple(by), Folding(fold, fold6))
     world = manifests.world if manifests else None
     recording = Recording(world, denied=include_denied, by_address=kind == "NetworkPolicy")
-    return learn_of(Seen(_observations(flows, recording)), wanted)
+    return learn_of(Seen(_recorded(flows, recording.lines)), wanted)
 
 
 def _of(sources: tuple[Source, ...], settings: Settings) -> Policies:
     return Policies(sources, parse_documents(sources, strict=False), settings)
 
 
-def _observations(flows: str | PathLike[str] | Iterable[str], recording: Recording) -> Iterable[Any]:
-    if not isinstance(flows, (str, PathLike)):
-        return recording.lines("<flows>", flows)
-    name = fspath(flows)
-    try:
-        return recording.lines(name, Path(name).read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput([Problem(name, 1, 1, found, "a readable UTF-8 file")]) from error
+def _recorded(
+    flows: str | PathLike[str] | Iterable[str], read_lines: Callable[[str, Iterable[str]], Iterator[Flow]]
+) -> Iterator[Flow]:
+    """The flows of a file, or of lines."""
+    return of_file(read_lines, fspath(flows)) if isinstance(flows, (str, PathLike)) else read_lines("<flows>", flows)
 
 
 def _traffic(port: str) -> Traffic:

@@ -168,10 +168,11 @@ class Host:
         """Run a packet, or the bytes of a frame, at the hook of what an endpoint is given by the stack."""
         return self._run_at(self.endpoints[name], "to_endpoint", packet, mark)
 
-    def run(self, program: str | int, packet: Packet | bytes, mark: int = 0) -> Outcome:
+    def run(self, program: str | int, packet: Packet | bytes, mark: int = 0, ingress_ifindex: int = 0) -> Outcome:
         """Run a program where no endpoint lives, unless one was placed there."""
         context = bytearray(SK_BUFF.itemsize)
         context[8:12] = mark.to_bytes(4, "little")
+        context[36:40] = ingress_ifindex.to_bytes(4, "little")
         fd = self.loaded.programs[program] if isinstance(program, str) else program
         self.ring.read()
         run = prog_test_run(fd, packet if isinstance(packet, bytes) else framed(packet), bytes(context))

@@ -147,6 +147,52 @@ def enough(family: int, protocol: int) -> int:
     return ETHERNET + (20 if family == 4 else 40) + {6: 14, 17: 4, 132: 4, 1: 8, 58: 8}[protocol]
 
 
+def shortened(frame: bytes, length: int) -> bytes:
+    """The first bytes of a frame, with a header that says so."""
+    cut = bytearray(frame[:length])
+    if cut[12:14] == b"\x08\x00":
+        cut[16:18] = (length - ETHERNET).to_bytes(2, "big")
+    else:
+        cut[18:20] = (length - ETHERNET - 40).to_bytes(2, "big")
+    return bytes(cut)
+
+
+@pytest.mark.parametrize("make", [tcp, udp, sctp, ping])
+def test_a_packet_shorter_than_it_says_is_dropped(host: Host, net: Network, make: Callable[[str, str], Packet]) -> None:
+    """What was cut on its way is no packet, whatever is still there of it; bytes behind its end are padding."""
+    frame = framed(make(net.frontend, net.backend))
+    for length in range(SHORTEST[net.family], len(frame)):
+        assert host.sends("frontend", frame[:length]).reason == Reason.INVALID_PACKET, length
+    outcome = host.sends("frontend", frame + bytes(30))
+    assert (outcome.passed, outcome.event["length"]) == (True, len(frame) - ETHERNET)
+
+
+@pytest.mark.parametrize("make", [tcp, udp, sctp, ping])
+def test_ports_behind_the_end_of_a_packet_are_none(
+    host: Host, net: Network, make: Callable[[str, str], Packet]
+) -> None:
+    """A header in a frame's padding says nothing: the stack cuts it off, and another may come with a later fragment."""
+    frame = bytearray(shortened(framed(make(net.frontend, net.backend)), SHORTEST[net.family]))
+    padded = bytes(frame) + framed(make(net.frontend, net.backend))[len(frame) :]
+    assert host.sends("frontend", padded).reason == Reason.INVALID_PACKET
+
+
+def test_a_first_fragment_has_the_header_within_its_length(only_server: Host) -> None:
+    """A first fragment that ends before the ports, with other ports in the padding, opens no way for what follows."""
+    first = header(FRAGMENT, DESTINATION)[:3] + b"\x01" + bytes(4) + header(DESTINATION, 6)
+    packet = IPv6(**ENDS, nh=FRAGMENT, plen=len(first)) / Raw(first + bytes(segment()))
+    assert only_server.sends("frontend", packet).reason == Reason.INVALID_PACKET
+    rest = header(FRAGMENT, DESTINATION)[:3] + b"\x08" + bytes(4) + bytes(segment(22))
+    assert not only_server.sends("frontend", IPv6(**ENDS, nh=FRAGMENT) / Raw(rest)).passed
+
+
+def test_a_fragment_of_a_fragment_is_dropped(host: Host) -> None:
+    """Two fragment headers of which the first promises more: nobody sends such."""
+    outer = bytes([FRAGMENT, 0, 0, 1]) + bytes(4)
+    packet = IPv6(**ENDS, nh=FRAGMENT) / Raw(outer + header(FRAGMENT, 6) + bytes(segment()))
+    assert host.sends("frontend", packet).reason == Reason.INVALID_EXTENSION_HEADER
+
+
 @pytest.mark.parametrize(("make", "protocol"), [(tcp, 6), (udp, 17), (sctp, 132), (ping, 0)])
 def test_a_packet_cut_at_any_byte_is_judged_or_dropped(
     host: Host, net: Network, make: Callable[[str, str], Packet], protocol: int
@@ -156,7 +202,7 @@ def test_a_packet_cut_at_any_byte_is_judged_or_dropped(
     needed = enough(net.family, protocol or net.ping_protocol)
     for length in range(SHORTEST[net.family], len(frame) + 1):
         host.let_pass(10_000)
-        outcome = host.sends("frontend", frame[:length])
+        outcome = host.sends("frontend", shortened(frame, length))
         assert outcome.passed == (length >= needed), length
         assert outcome.reason == (Reason.FORWARDED if outcome.passed else Reason.INVALID_PACKET)
         assert all(outcome.rules) == outcome.passed
@@ -168,7 +214,7 @@ def test_a_chain_of_headers_cut_at_any_byte_is_judged_or_dropped(host: Host) -> 
     frame = framed(chain(kinds, segment()))
     for length in range(SHORTEST[6], len(frame) + 1):
         host.let_pass(10_000)
-        assert host.sends("frontend", frame[:length]).passed == (length >= len(frame) - 6), length
+        assert host.sends("frontend", shortened(frame, length)).passed == (length >= len(frame) - 6), length
 
 
 def test_an_error_cut_at_any_byte_is_judged_or_dropped(only_server: Host, net: Network) -> None:
@@ -178,7 +224,7 @@ def test_an_error_cut_at_any_byte_is_judged_or_dropped(only_server: Host, net: N
     only_server.sends("frontend", request)
     frame = framed(unreachable(net.backend, net.frontend, request))
     for length in range(SHORTEST[net.family], len(frame) + 1):
-        outcome = only_server.sends("backend", frame[:length])
+        outcome = only_server.sends("backend", shortened(frame, length))
         assert outcome.passed == (length >= len(frame) - 16), length
 
 

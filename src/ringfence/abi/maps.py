@@ -70,9 +70,9 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "policy_records": MapSpec("policy_records", MapType.ARRAY, np.dtype("<u4"), structs.POLICY_RECORD, 131072, 1024),
     "rules": MapSpec("rules", MapType.ARRAY, np.dtype("<u4"), structs.RULE, 1048576, 1024),
     "event_tally": MapSpec("event_tally", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.EVENT_TALLY, 1, 0),
-    "end_scratch": MapSpec("end_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V128"), 2, 0),
+    "end_scratch": MapSpec("end_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V136"), 2, 0),
     "backends": MapSpec("backends", MapType.ARRAY, np.dtype("<u4"), structs.BACKEND, 131072, 1024),
-    "prefilter_scratch": MapSpec("prefilter_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V128"), 1, 0),
+    "prefilter_scratch": MapSpec("prefilter_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V136"), 1, 0),
     "prefilter": MapSpec("prefilter", MapType.LPM_TRIE, structs.PREFILTER_KEY, structs.COUNTER, 2097152, 1),
     "denial_limits": MapSpec("denial_limits", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.DENIAL_LIMIT, 2048, 0),
     "ct4": MapSpec("ct4", MapType.LRU_HASH, structs.CT4_KEY, structs.CT_ENTRY, 262144, 0),
@@ -89,7 +89,7 @@ MAPS: Final[Mapping[str, MapSpec]] = {
     "fragments": MapSpec("fragments", MapType.LRU_HASH, structs.FRAGMENT_KEY, structs.FRAGMENT, 8192, 0),
     "metrics": MapSpec("metrics", MapType.PERCPU_ARRAY, np.dtype("<u4"), structs.COUNTER, 768, 0),
     "events": MapSpec("events", MapType.ARRAY_OF_MAPS, np.dtype("<u4"), np.dtype("<u4"), 1, 0),
-    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V360"), 1, 0),
+    "judge_scratch": MapSpec("judge_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V384"), 1, 0),
     "serve_scratch": MapSpec("serve_scratch", MapType.PERCPU_ARRAY, np.dtype("<u4"), np.dtype("V168"), 1, 0),
     "uplinks": MapSpec("uplinks", MapType.HASH, np.dtype("<u4"), structs.UPLINK, 64, 0),
     "snat": MapSpec("snat", MapType.LRU_HASH, structs.SNAT_KEY, structs.SNAT_ENTRY, 524288, 0),
@@ -116,4 +116,4 @@ KNOBS: Final[Mapping[str, Knob]] = {
 }
 
 # SHA-256 over enums, structs and maps; the loader refuses an object with another one.
-DIGEST: Final = "c612607184a1a4414e9e0b10c150a78c9c11121a7c6983fbc039683b7ee1f94e"
+DIGEST: Final = "789c94100e0ff798bd7992a8cd7ca5a02ae7000e78566f5f931b1d996e58a96f"

@@ -12,7 +12,7 @@ from ringfence.agent.store import PolicyFiles
 from ringfence.engine import memory
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Address, Workload
-from ringfence.identity.reserved import RESERVED_LABELS, Reserved
+from ringfence.identity.reserved import Reserved
 from ringfence.labels import Labels
 from ringfence.policy.builtin import Settings
 from ringfence.policy.manifest import ContainerPort
@@ -40,7 +40,7 @@ def _world(
         for each in workloads
     }
     node = tuple(nodes - {address for each in workloads for address in each.addresses})
-    host = Actor("the node", RESERVED_LABELS[Reserved.HOST], node, reserved=Reserved.HOST)
+    host = Actor("the node", settings.host_labels, node, reserved=Reserved.HOST)
     actors = {**everyone, host.name: host}
     return World(tuple(policies), {}, actors, settings, nodes=(host,) if node else ())
 

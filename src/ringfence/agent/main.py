@@ -38,6 +38,7 @@ from ringfence.agent.maplog import MapLog
 from ringfence.agent.metrics.listener import MetricsListener
 from ringfence.agent.namespaces import Namespaces
 from ringfence.agent.netnews import NetworkNews
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.reader import Reader
@@ -165,6 +166,7 @@ class _Agent:
             prefixes,
             commits,
             staging,
+            NodePolicies(engine, bool(self.settings.uplinks), self.settings.admin_ports, self.settings.allow_lockout),
             find=workload_interface,
         )
         service = Service(parts)

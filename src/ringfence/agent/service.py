@@ -23,6 +23,7 @@ from ringfence.agent.kernel import Hook, Kernel
 from ringfence.agent.metrics.exposition import Metrics
 from ringfence.agent.metrics.snapshot import Parts as MetricsParts
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.observation import Observation, hubble_form
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
@@ -84,6 +85,7 @@ class Parts:
     prefixes: PrefixList
     commits: Commits
     staging: Staging
+    node: NodePolicies
     find: Callable[[str, str], WorkloadInterface]
 
 
@@ -126,8 +128,11 @@ class Service:
             "drops": views.drops(metrics),
             "last_commit": self._.changes.last_commit,
             "abi": DIGEST[:12],
-            "warnings": _missing(attached) + warnings(recording) + self.prefilter.warnings() + self.commits.warnings(),
+            "warnings": _missing(attached) + warnings(recording) + self._more_warnings(),
         }
+
+    def _more_warnings(self) -> list[str]:
+        return self.prefilter.warnings() + self.commits.warnings() + self._.node.warnings()
 
     def _event_counts(self) -> flow_shapes.EventCounts:
         counted = self._.kernel.event_counts()
@@ -232,6 +237,8 @@ class Service:
         start = monotonic()
         sources = [Source(source["name"], source["text"]) for source in request["sources"]]
         parsed = await self._parse(sources)
+        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
+        self._.node.check(parsed.policies, (), ssh, allow_lockout=allow_lockout)
         remember = self._.files.applied(sources, parsed.policies) | self._.namespaces.applied(parsed.namespaces)
         relabelled = self._.namespaces.relabelled(parsed.namespaces, self._engine.endpoints)
         balanced: tuple[ServiceObject, ...] = (*parsed.services, *parsed.slices)
@@ -242,8 +249,8 @@ class Service:
         confirm = request.get("confirm_seconds", 0)
         applied = await self.commits.change(Together(tuple(events)), "apply", changed, remember, confirm)
         self._.namespaces.confirm(parsed.namespaces)
-        warnings = [views.problem(warning) for warning in parsed.warnings]
-        return {**applied, "warnings": warnings, "milliseconds": _since(start)}
+        warned = (*parsed.warnings, *self._.node.unenforced(parsed.policies))
+        return {**applied, "warnings": [views.problem(each) for each in warned], "milliseconds": _since(start)}
 
     async def _parse(self, sources: list[Source]) -> Parsed:
         if sum(len(source.text) for source in sources) > _PARSED_BESIDE:
@@ -252,6 +259,8 @@ class Service:
 
     async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
         wanted = list(dict.fromkeys(self._engine.state.policies.find(uid).uid for uid in request["uids"]))
+        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
+        self._.node.check((), wanted, ssh, allow_lockout=allow_lockout)
         gone = PoliciesDeleted(tuple(wanted))
         confirm = request.get("confirm_seconds", 0)
         return await self.commits.change(gone, "delete", removed(wanted), self._.files.deleted(wanted), confirm)

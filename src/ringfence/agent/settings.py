@@ -16,6 +16,7 @@ from ringfence.flow.recent import DEFAULT_EVENTS
 from ringfence.history.limits import Limits
 from ringfence.history.places import kept_commits, kept_flows
 from ringfence.identity.prefixes import Network
+from ringfence.labels import Labels
 from ringfence.policy import builtin
 from ringfence.service.maglev import DEFAULT_SIZE
 
@@ -43,6 +44,9 @@ class AgentSettings:
     `hubble`: serve Hubble's API, None where it is installed; `hubble_listen`: address and port of it beside its socket.
     `web`: address and port of a TCP listener for the web page.
     `uplinks`: names of the interfaces by which the host is reached.
+    `node_labels`: the node's own, by which policies for nodes select it.
+    `admin_ports`: TCP ports by which people reach the node; policies for it may not cut their connections, unless
+    `allow_lockout`.
     `snat`: what endpoints send to the world leaves with the uplink's address, but towards `snat_excluded`.
     """
 
@@ -71,6 +75,9 @@ class AgentSettings:
     hubble_listen: Listen | None = None
     web: Listen | None = None
     uplinks: tuple[str, ...] = ()
+    node_labels: Labels = field(default_factory=Labels)
+    admin_ports: tuple[int, ...] = (22,)
+    allow_lockout: bool = False
     snat: bool = False
     snat_excluded: tuple[Network, ...] = ()
 
@@ -119,5 +126,9 @@ class AgentSettings:
     def policy(self) -> builtin.Settings:
         """What of it the engine is told."""
         return builtin.Settings(
-            self.allow_localhost, self.enforcement, self.policy_cidr_match_mode, self.workload_prefixes
+            self.allow_localhost,
+            self.enforcement,
+            self.policy_cidr_match_mode,
+            self.workload_prefixes,
+            self.node_labels,
         )

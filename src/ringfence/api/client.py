@@ -136,14 +136,28 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls, StagedCalls):
         return cast("shapes.IdentityShape", self._call("GET", path_of("identities", str(number))))
 
     def apply_policies(
-        self, sources: Sequence[tuple[str, str]], origin: str | None = None, confirm_seconds: float = 0
+        self,
+        sources: Sequence[tuple[str, str]],
+        origin: str | None = None,
+        confirm_seconds: float = 0,
+        *,
+        ssh_connection: str = "",
+        allow_lockout: bool = False,
     ) -> shapes.Applied:
         """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied.
 
-        With `confirm_seconds` they go back after that time unless `confirm` is called.
+        With `confirm_seconds` they go back after that time unless `confirm` is called. Policies for the node that would
+        cut `ssh_connection` (as SSH_CONNECTION has it) or a connection to one of the node's ports for administration
+        are a problem too, unless `allow_lockout`.
         """
         files = [{"name": name, "text": text} for name, text in sources]
-        body = {"sources": files, "origin": origin, "confirm_seconds": confirm_seconds}
+        body = {
+            "sources": files,
+            "origin": origin,
+            "confirm_seconds": confirm_seconds,
+            "ssh_connection": ssh_connection,
+            "allow_lockout": allow_lockout,
+        }
         return cast("shapes.Applied", self._call("POST", "/v1/policies", body=body))
 
     def policies(self) -> list[shapes.PolicyShape]:
@@ -154,9 +168,16 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls, StagedCalls):
         """One policy with its text."""
         return cast("shapes.PolicyShape", self._call("GET", path_of("policies", uid)))
 
-    def delete_policies(self, uids: Sequence[str], confirm_seconds: float = 0) -> shapes.Applied:
-        """Take policies out of force, all in one commit. With `confirm_seconds` as `apply_policies`."""
-        body = {"uids": list(uids), "confirm_seconds": confirm_seconds}
+    def delete_policies(
+        self, uids: Sequence[str], confirm_seconds: float = 0, *, ssh_connection: str = "", allow_lockout: bool = False
+    ) -> shapes.Applied:
+        """Take policies out of force, all in one commit. The rest is as for `apply_policies`."""
+        body = {
+            "uids": list(uids),
+            "confirm_seconds": confirm_seconds,
+            "ssh_connection": ssh_connection,
+            "allow_lockout": allow_lockout,
+        }
         return cast("shapes.Applied", self._call("DELETE", "/v1/policies", body=body))
 
     def entries(

@@ -207,11 +207,14 @@ class ApplyRequest(TypedDict):
     """Policy files to add; a policy of the same kind, namespace and name is replaced.
 
     `confirm_seconds`: it goes back by itself after so long, unless it is confirmed.
+    `ssh_connection` is what the caller's environment has of it: a connection that must not be cut, but `allow_lockout`.
     """
 
     sources: list[SourceShape]
     origin: NotRequired[str | None]
     confirm_seconds: NotRequired[float]
+    ssh_connection: NotRequired[str]
+    allow_lockout: NotRequired[bool]
 
 
 class Applied(TypedDict):
@@ -228,10 +231,12 @@ class Applied(TypedDict):
 
 
 class PolicyUids(TypedDict):
-    """Policies by uid: kind/namespace/name. `confirm_seconds` as in `ApplyRequest`."""
+    """Policies by uid: kind/namespace/name, to delete. The rest is as in `ApplyRequest`."""
 
     uids: list[str]
     confirm_seconds: NotRequired[float]
+    ssh_connection: NotRequired[str]
+    allow_lockout: NotRequired[bool]
 
 
 class PolicyShape(TypedDict):

@@ -56,6 +56,15 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
         raise click.BadParameter(str(error)) from error
 
 
+def _node_labels(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> Any:
+    from ringfence.labels import node_labels  # noqa: PLC0415 - only where one is given
+
+    try:
+        return node_labels(texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps what to restore.")
 @click.option(
@@ -106,6 +115,25 @@ def _prefixes(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str
     metavar="INTERFACE",
     help="By which this host is reached: node ports, `ringfence prefilter`. It need not be there yet. Repeatable.",
 )
+@click.option(
+    "--node-label",
+    "node_labels",
+    multiple=True,
+    callback=_node_labels,
+    metavar="KEY=VALUE",
+    help="A label of this node, by which policies with nodeSelector select it. Repeatable.",
+)
+@click.option(
+    "--admin-port",
+    "admin_ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    default=(22,),
+    show_default=True,
+    metavar="PORT",
+    help="People reach this node by it: a policy that would cut a connection to it is refused. Repeatable.",
+)
+@click.option("--allow-lockout", is_flag=True, help="Take also policies for the node that cut who applies them off.")
 @click.option(
     "--snat/--no-snat",
     default=False,

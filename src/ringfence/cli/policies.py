@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -19,31 +20,44 @@ if TYPE_CHECKING:
 FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
 
 
+ALLOW_LOCKOUT = click.option(
+    "--allow-lockout", is_flag=True, help="Also where it cuts your own connection to this node, or an administrator's."
+)
+
+
 @click.command()
 @FILES
 @commit_options
+@ALLOW_LOCKOUT
 @output_option()
 @pass_session
-def apply(session: Session, /, *, paths: tuple[str, ...], why: str, confirm: int, output: str) -> None:
+def apply(
+    session: Session, /, *, paths: tuple[str, ...], why: str, confirm: int, output: str, allow_lockout: bool
+) -> None:
     """Put the policies of files into force, all in one atomic commit; `-` reads standard input.
 
     A policy of the same kind, namespace and name is replaced. With one error in any file nothing is applied.
     """
     sources = read(paths)
     with connect(session, why=why) as client:
-        answer = client.apply_policies(sources, confirm_seconds=confirm)
+        answer = client.apply_policies(
+            sources, confirm_seconds=confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout
+        )
     show_applied(answer, "applied", output)
 
 
 @click.command()
 @click.argument("uids", nargs=-1, required=True, metavar="[[KIND/]NAMESPACE/]NAME...")
 @commit_options
+@ALLOW_LOCKOUT
 @output_option()
 @pass_session
-def delete(session: Session, /, *, uids: tuple[str, ...], why: str, confirm: int, output: str) -> None:
+def delete(
+    session: Session, /, *, uids: tuple[str, ...], why: str, confirm: int, output: str, allow_lockout: bool
+) -> None:
     """Take policies out of force, all in one atomic commit."""
     with connect(session, why=why) as client:
-        answer = client.delete_policies(uids, confirm)
+        answer = client.delete_policies(uids, confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout)
     show_applied(answer, "deleted", output)
 
 
@@ -73,6 +87,11 @@ def get(session: Session, uid: str, output: str) -> None:
         print_json(found)
     else:
         click.echo(f"# {found['uid']}, {found['origin']}\n{found.get('text', '').rstrip()}")
+
+
+def _ssh_connection() -> str:
+    """How the user of this command is connected, if by ssh and the environment was kept."""
+    return os.environ.get("SSH_CONNECTION", "")
 
 
 def show_applied(answer: Applied, done: str, output: str) -> None:

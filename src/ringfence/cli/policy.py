@@ -23,6 +23,7 @@ COMMANDS = {
     "check": Lazy("ringfence.cli.policy_check:check", "Find what is well formed in policies but hardly meant."),
     "learn": Lazy("ringfence.cli.policy_learn:learn", "Learn a least set of policies from flows, and prove it."),
     "diff": Lazy("ringfence.cli.policy_diff:diff", "Show what a change of policies opens and closes."),
+    "replay": Lazy("ringfence.cli.policy_replay:replay", "Show which recorded flows proposed policies would change."),
     "verify": Lazy("ringfence.cli.policy_verify:verify", "Prove that the compiled policies say what they say."),
 }
 

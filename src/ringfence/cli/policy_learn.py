@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -14,9 +11,10 @@ import click
 from ringfence.abi import Direction
 from ringfence.cli.offline import say_passed_over
 from ringfence.cli.output import print_json, print_line
+from ringfence.cli.recorded import of_file, of_the_agent
 from ringfence.cli.session import Session, pass_session
 from ringfence.cli.sources import read
-from ringfence.errors import BadInput, Problem
+from ringfence.errors import BadInput
 from ringfence.flow.recorded import Recording
 from ringfence.policy.learning.grants import Folding, Kind
 from ringfence.policy.learning.learn import BOTH, Learned, Wanted
@@ -107,52 +105,16 @@ def _wanted(given: dict[str, Any]) -> Wanted:
 
 def _seen(session: Session, recording: Recording, given: dict[str, Any]) -> Seen:
     if given["since"] is None:
-        return Seen(each for name in given["flows"] for each in _of_file(recording, name))
-    with _of_the_agent(session, recording, since=given["since"], follow=False) as observations:
+        return Seen(each for name in given["flows"] for each in of_file(recording.lines, name))
+    with of_the_agent(session, recording.document, since=given["since"], follow=False) as observations:
         return Seen(observations)
-
-
-def _of_file(recording: Recording, name: str) -> Iterator[Observation]:
-    """The flows of a file, read as they are needed: a recording may be larger than the memory."""
-    if name == "-":
-        yield from recording.lines("<stdin>", sys.stdin)
-        return
-    try:
-        with Path(name).open(encoding="utf-8") as lines:
-            yield from recording.lines(name, lines)
-    except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput([Problem(name, 1, 1, found, "a readable UTF-8 file")]) from error
-
-
-@contextmanager
-def _of_the_agent(
-    session: Session, recording: Recording, *, since: str | None, follow: bool
-) -> Iterator[Iterator[Observation]]:
-    from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client is slow to import
-
-    asked: Any = {"since": since, "until": None, "last": None, "first": None}
-    with connect(session) as client, client.flows(asked=asked, follow=follow, form="hubble") as flows:
-        yield _told(recording, flows)
-
-
-def _told(recording: Recording, flows: Iterator[Any]) -> Iterator[Observation]:
-    for document in flows:
-        if "newest_only" in document:
-            click.echo(
-                f"only the newest {document['newest_only']} flows are known; a shorter --since is whole", err=True
-            )
-        elif "lost" in document:
-            click.echo(f"{document['lost']} flows were lost", err=True)
-        elif "flow" in document:
-            yield recording.document(document, str(document["time"]))
 
 
 def _to_come(session: Session, recording: Recording, given: dict[str, Any], started: str) -> Iterator[Observation]:
     for name in given["drift"]:
-        yield from _of_file(recording, name)
+        yield from of_file(recording.lines, name)
     if given["watch"]:
-        with _of_the_agent(session, recording, since=started, follow=True) as observations:
+        with of_the_agent(session, recording.document, since=started, follow=True) as observations:
             click.echo("watching; Ctrl-C ends it", err=True)
             yield from observations
 

@@ -24,6 +24,7 @@ from ringfence.engine.commands import Peer, WriteEndpoint
 from ringfence.engine.numbers import REMEMBERED_RULES, RuleNumbers
 from ringfence.errors import RingfenceError
 from ringfence.identity.prefixes import Network
+from ringfence.identity.reserved import Reserved
 from ringfence.policy.evaluate import addresses
 from ringfence.policy.lookup import Lookup
 from ringfence.policy.test import CompiledWorld
@@ -148,11 +149,20 @@ class KernelJudge:
 
     def judge(self, source: Actor, destination: Actor, traffic: Traffic) -> Judgement:
         """The verdict on the packet that opens a flow. Raises ValueError for ends of different families."""
-        if not source.local and not destination.local:
+        program = self._program(source, destination)
+        if program is None:
             return UNJUDGED
         ends = addresses(source, destination, traffic)
-        program = "from_endpoint" if source.local else "to_endpoint"
         return self._judgement(self._kernel.run(program, *ends, traffic), ends, traffic)
+
+    def _program(self, source: Actor, destination: Actor) -> str | None:
+        """Where the packet that opens a flow is judged first, if anywhere."""
+        if source.local or destination.local:
+            return "from_endpoint" if source.local else "to_endpoint"
+        hosts = [actor.reserved == Reserved.HOST for actor in (source, destination)]
+        if all(hosts) or not any(hosts) or Reserved.HOST not in self._compiled.state.subjects:
+            return None
+        return "to_uplink" if hosts[0] else "from_uplink"
 
     def _judgement(self, event: Any, ends: Any, traffic: Traffic) -> Judgement:
         verdict = Verdict(int(event["verdict"]))

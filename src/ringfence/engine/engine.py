@@ -56,6 +56,7 @@ from ringfence.engine.manual import manual_rule, problem_of
 from ringfence.engine.numbers import RuleNumbers
 from ringfence.engine.services import Services
 from ringfence.errors import BadInput, NotFound
+from ringfence.identity.reserved import Reserved
 from ringfence.policy.builtin import Settings
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.resolve import default_key
@@ -79,6 +80,7 @@ class Engine:
         self.numbers = RuleNumbers()
         self.manual: dict[PolicyKey, Verdict] = {}
         self.known = Known(self.numbers, self.endpoints)
+        self.known.identity(Reserved.HOST, settings.host_labels)
         self.actual = Actual(self.numbers)
         self._nodes = NodeAddresses(frozenset())
         self._host_changed = True

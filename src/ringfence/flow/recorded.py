@@ -26,9 +26,9 @@ DENIED: Final = "denied by policy"
 DROPPED: Final = "dropped, but not by policy"
 UNKNOWN_PROTOCOL: Final = "a protocol that policies do not know"
 
-_EXPECTED: Final = "a flow a line, as `ringfence observe -o json` or `ringfence flows export` writes it"
+EXPECTED: Final = "a flow a line, as `ringfence observe -o json` or `ringfence flows export` writes it"
 #: What comes of reading what is no flow as one; a number may be infinite, and a document deeper than Python can go.
-_NO_FLOW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+NO_FLOW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 _LAYER4: Final = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 _ICMP: Final = {"ICMPv4": Protocol.ICMP, "ICMPv6": Protocol.ICMPV6}
@@ -38,8 +38,8 @@ _BY_POLICY: Final = frozenset({"POLICY_DENIED", "POLICY_DENY", "policy denied", 
 _ALLOWED: Final = frozenset({"FORWARDED", "AUDIT", "REDIRECTED", "TRACED", "TRANSLATED", "allow"})
 
 
-class _End(NamedTuple):
-    """One end as written, hashable as a whole: thousands of flows have the same."""
+class WrittenEnd(NamedTuple):
+    """One end of a flow as written, hashable as a whole: thousands of flows have the same."""
 
     address: str
     labels: tuple[str, ...]
@@ -47,8 +47,8 @@ class _End(NamedTuple):
 
 
 class _Told(NamedTuple):
-    source: _End
-    destination: _End
+    source: WrittenEnd
+    destination: WrittenEnd
     traffic: Traffic | None
     passed_over: str
 
@@ -61,7 +61,7 @@ class Recording:
     def __init__(self, world: World | None = None, *, denied: bool = False, by_address: bool = False) -> None:
         self._denied = denied
         self._by_address = by_address
-        self._ends: dict[_End, End] = {}
+        self._ends: dict[WrittenEnd, End] = {}
         self._by_labels: dict[tuple[Labels, int], End] = {}
         actors = world.actors.values() if world else ()
         self._named = {actor.name: actor.labels for actor in actors}
@@ -80,7 +80,7 @@ class Recording:
         """One flow that is no line of a file. Raises BadInput for what is none."""
         try:
             return self._observe(document, where)
-        except _NO_FLOW as error:
+        except NO_FLOW as error:
             raise BadInput(f"{where}: no flow that policies can speak of ({error})") from error
 
     def _observe(self, document: Mapping[str, Any], where: str) -> Observation:
@@ -92,9 +92,9 @@ class Recording:
     def _line(self, name: str, number: int, line: str) -> Observation:
         try:
             return self._observe(json.loads(line), f"{name}:{number}")
-        except _NO_FLOW as error:
+        except NO_FLOW as error:
             found = "no JSON" if isinstance(error, json.JSONDecodeError) else "no flow"
-            raise BadInput([Problem(name, number, 1, found, _EXPECTED)]) from error
+            raise BadInput([Problem(name, number, 1, found, EXPECTED)]) from error
 
     def _tell(self, document: Mapping[str, Any]) -> _Told:
         if "flow" in document or "IP" in document:
@@ -141,12 +141,13 @@ class Recording:
                 self._traffic[text] = None
         return self._traffic[text]
 
-    def _end(self, told: _End) -> End:
+    def _end(self, told: WrittenEnd) -> End:
         if told not in self._ends:
-            self._ends[told] = self._found(told)
+            self._ends[told] = self.found(told)
         return self._ends[told]
 
-    def _found(self, told: _End) -> End:
+    def found(self, told: WrittenEnd) -> End:
+        """The end that is meant; asked once of each. Raises ValueError for what is no address, label or namespace."""
         address = ip_address(told.address)
         labels, name = Labels.parse(told.labels), told.name
         if not told.labels:
@@ -172,16 +173,16 @@ def _version(address: Address) -> int:
     return address.version
 
 
-def _own(end: Mapping[str, Any]) -> _End:
-    return _End(end["address"], tuple(end["labels"]), end["endpoint"] or "")
+def _own(end: Mapping[str, Any]) -> WrittenEnd:
+    return WrittenEnd(end["address"], tuple(end["labels"]), end["endpoint"] or "")
 
 
-def _exported(row: Mapping[str, Any], side: str) -> _End:
+def _exported(row: Mapping[str, Any], side: str) -> WrittenEnd:
     labels = row[f"{side}_labels"]
-    return _End(row[f"{side}_address"], tuple(labels.split(",")) if labels else (), row[f"{side}_endpoint"] or "")
+    return WrittenEnd(row[f"{side}_address"], tuple(labels.split(",")) if labels else (), row[f"{side}_endpoint"] or "")
 
 
-def _hubble_end(flow: Mapping[str, Any], side: str) -> _End:
+def _hubble_end(flow: Mapping[str, Any], side: str) -> WrittenEnd:
     end = flow.get(side) or {}
     name = f"{end.get('namespace', '')}/{end['pod_name']}" if end.get("pod_name") else ""
-    return _End(flow["IP"][side], tuple(end.get("labels", ())), name)
+    return WrittenEnd(flow["IP"][side], tuple(end.get("labels", ())), name)

@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 from ringfence.abi import Direction, Verdict
 from ringfence.identity.prefixes import Network
-from ringfence.identity.reserved import Reserved
+from ringfence.identity.reserved import RESERVED_LABELS, Reserved
+from ringfence.labels import Labels
 from ringfence.policy.rule import BUILT_IN, NOBODY, Peers, Policy, Rule
 from ringfence.selector import Operator, Requirement, Selector
 
@@ -30,12 +31,19 @@ class Settings:
     `always` isolates workloads that no policy selects, `never` lets everything through: no rule is in force.
     `policy_cidr_match_mode` `nodes` lets Cilium's CIDR rules mean the addresses of nodes as well as those of the world.
     `workload_prefixes` are addresses of workloads somewhere; one that is not known is `unmanaged` and not the world's.
+    `node_labels` are the node's own, by which policies for nodes select it.
     """
 
     allow_localhost: Literal["auto", "always", "policy"] = "auto"
     enforcement: Literal["default", "always", "never"] = "default"
     policy_cidr_match_mode: Literal["", "nodes"] = ""
     workload_prefixes: tuple[Network, ...] = field(default=())
+    node_labels: Labels = field(default_factory=Labels)
+
+    @property
+    def host_labels(self) -> Labels:
+        """All that the node is known by."""
+        return RESERVED_LABELS[Reserved.HOST] | self.node_labels
 
 
 def reserved_selector(reserved: Reserved) -> Selector:

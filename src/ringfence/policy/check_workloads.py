@@ -56,7 +56,7 @@ def selects_nothing(written: Written, workloads: Workloads) -> Iterator[Finding]
     """Selectors of subjects and of peers that select none of the workloads."""
     for spec in written.specs():
         rule = next((item.rule for item in written.items if item.spec == spec and item.rule), None)
-        if rule and workloads.has_none(rule.subject):
+        if rule and not rule.for_host and workloads.has_none(rule.subject):
             told = _missed(rule.subject, workloads.actors)
             yield written.finding(
                 Kind.SELECTS_NOTHING, "warning", written.subject(spec), f"protects no workload: {told}"
@@ -124,7 +124,7 @@ def _speaks(asked: int | None, protocol: str) -> bool:
 
 def _destinations(rule: Rule, workloads: Sequence[Actor]) -> list[Actor]:
     if rule.direction == Direction.INGRESS:
-        return [actor for actor in workloads if rule.subject.matches(actor.labels)]
+        return [actor for actor in workloads if rule.selects(actor.labels)]
     return [actor for actor in workloads if any(peer_meant(rule, actor, address) for address in actor.addresses)]
 
 
@@ -171,7 +171,7 @@ def cuts_off_dns(written: Written, workloads: Sequence[Actor], oracle: Oracle) -
 
 def _cut_off(actor: Actor, isolating: Sequence[Rule], oracle: Oracle, servers: Sequence[Actor]) -> bool:
     """Nothing allowed at all is a decision that somebody made; something, but no names, is mostly none."""
-    if not any(rule.subject.matches(actor.labels) for rule in isolating):
+    if not any(rule.selects(actor.labels) for rule in isolating):
         return False
     allowing = [rule for rule in oracle.selecting(Direction.EGRESS, actor) if rule.verdict == Verdict.ALLOW]
     allowing = [rule for rule in allowing if rule.peers != NOBODY]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ringfence.policy.document import Path
 from ringfence.policy.schema import (
     Cidr,
     Closed,
@@ -28,6 +29,7 @@ EntityName = Literal[
 ]  # fmt: skip
 #: Cilium's limit on the text that a rule adds to its log lines.
 _LOG_LENGTH: Final = 32
+_CLUSTERWIDE: Final = "CiliumClusterwideNetworkPolicy"
 
 
 def read_port_name(value: object) -> str:
@@ -249,10 +251,10 @@ class PolicyLabel(Closed):
 
 
 class Spec(Closed):
-    """The rules for the endpoints that one selector selects."""
+    """The rules for the endpoints, or for the nodes, that one selector selects."""
 
     endpoint_selector: LabelSelector | None = None
-    node_selector: Annotated[Any, refused("policies for nodes")] = None
+    node_selector: LabelSelector | None = None
     ingress: list[Ingress] | None = None
     ingress_deny: list[IngressDeny] | None = None
     egress: list[Egress] | None = None
@@ -264,7 +266,9 @@ class Spec(Closed):
 
     @model_validator(mode="after")
     def _says_something(self) -> Spec:
-        if self.endpoint_selector is None:
+        if self.endpoint_selector is not None and self.node_selector is not None:
+            raise flaw("endpointSelector together with nodeSelector", "one of them", ["nodeSelector"])
+        if self.endpoint_selector is None and self.node_selector is None:
             raise flaw("no 'endpointSelector'", "the field endpointSelector; {} selects all")
         if all(each is None for each in (self.ingress, self.ingress_deny, self.egress, self.egress_deny)):
             raise flaw("a rule without ingress, ingressDeny, egress and egressDeny", "at least one of them")
@@ -301,4 +305,15 @@ class CiliumPolicy(Closed):
     def _has_spec(self) -> CiliumPolicy:
         if self.spec is None and not self.specs:
             raise flaw("a policy without spec and specs", "one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_are_in_no_namespace(self) -> CiliumPolicy:
+        if self.kind == _CLUSTERWIDE:
+            return self
+        paths: list[Path] = [("spec",), *(("specs", index) for index in range(len(self.specs or [])))]
+        for path, spec in zip(paths, (self.spec, *(self.specs or [])), strict=True):
+            if spec is not None and spec.node_selector is not None:
+                expected = f"endpointSelector; a {_CLUSTERWIDE} can select nodes"
+                raise flaw(f"nodeSelector in a {self.kind}", expected, [*path, "nodeSelector"])
         return self

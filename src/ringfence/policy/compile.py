@@ -93,13 +93,14 @@ class _SpecReader:
     """Reads one spec: everything in it has the same subject and the same namespace."""
 
     def __init__(self, document: Document, uid: str, namespace: str, spec: Spec, path: Path) -> None:
-        assert spec.endpoint_selector is not None, "the schema demands it"
+        selector = spec.endpoint_selector if spec.node_selector is None else spec.node_selector
+        assert selector is not None, "the schema demands one"
         self._document = document
         self._uid = uid
         self._namespace = namespace
         self._spec = spec
         self._path = path
-        written = read_selector(spec.endpoint_selector)
+        written = read_selector(selector)
         self._for_init = any(each.source == "reserved" and each.key == "init" for each in written.requirements)
         self._subject = self._in_own_namespace(written) if namespace else written
 
@@ -119,6 +120,7 @@ class _SpecReader:
                     default_deny=isolate,
                     origin=origin_of(self._document, path),
                     named_ports=_named_ports(item) if item else (),
+                    for_host=self._spec.node_selector is not None,
                 )
                 index += 1
 

@@ -17,10 +17,10 @@ from typing import Final, TypeVar
 from ringfence.abi import Direction
 from ringfence.identity.ipcache import UNKNOWN_ADDRESS, Known
 from ringfence.identity.prefixes import Address, Network, host_network
-from ringfence.labels import NAMESPACE_KEY, Labels
 from ringfence.policy.builtin import Settings
 from ringfence.policy.classes import Span, longest, traffic_classes, witness
 from ringfence.policy.evaluate import Oracle, peer_meant
+from ringfence.policy.naming import outside_name, workload_name
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Placed, entities, place, selectors
 from ringfence.policy.rule import BUILT_IN, Rule
@@ -37,7 +37,6 @@ _ALWAYS: Final = tuple(Span(each, 0, last_port(each)) for each in Protocol)
 OTHERS: Final = -1
 #: All ports of all protocols.
 EVERYTHING: Final = Span(-2, 0, LAST_PORT)
-_HIDDEN: Final = frozenset({NAMESPACE_KEY})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -118,7 +117,8 @@ class _Comparison:
     def changes(self, progress: Progress) -> Iterator[_PairChange]:
         """Every change of a pair of groups; of both families once where it is the same."""
         seen: set[_PairChange] = set()
-        subjects = [each for each in self._placed if each.actor.local]
+        judged = (any(oracle.judges_somewhere(each.actor) for oracle in self._oracles) for each in self._placed)
+        subjects = [each for each, wanted in zip(self._placed, judged, strict=True) if wanted]
         for done, subject in enumerate(subjects):
             progress(done, len(subjects))
             for direction in Direction:
@@ -171,7 +171,7 @@ class _Comparison:
             rule
             for oracle in self._oracles
             for direction, end in zip((Direction.EGRESS, Direction.INGRESS), ends, strict=True)
-            if end.local
+            if oracle.judges_somewhere(end)
             for rule in oracle.selecting(direction, end)
         ]
         found: dict[tuple[bool, RuleText | None], list[Span]] = defaultdict(list)
@@ -195,18 +195,11 @@ class _Comparison:
         actor = placed.actor
         if actor.outside:
             prefix = longest(host_network(placed.address), self._prefixes)
-            return Group(self._outside(prefix), prefix=str(prefix or ""))
+            return Group(outside_name(prefix, self._prefixes), prefix=str(prefix or ""))
         labels = tuple(actor.labels.texts())
         ports = tuple(sorted(f"{port.name}={port.port}/{port.protocol}" for port in placed.ports))
-        name = _named(actor.labels) if actor.local else f"reserved:{actor.name}"
+        name = workload_name(actor.labels) if actor.local else f"reserved:{actor.name}"
         return Group(f"{name} ({', '.join(ports)})" if ports else name, labels, ports=ports)
-
-    def _outside(self, prefix: Network | None) -> str:
-        """A prefix but those within it that rules tell apart; what no rule names is the rest of the world."""
-        if prefix is None:
-            return "world"
-        within = sorted(each for each in self._prefixes if each != prefix and longest(each, {prefix}))
-        return f"{prefix} but {', '.join(map(str, within))}" if within else str(prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,17 +248,6 @@ def _responsible(old: Judgement, new: Judgement) -> RuleText | None:
         return new.decisions[-1].rule
     denied = old.decisions[-1].direction
     return next((each.rule for each in new.decisions if each.direction is denied), None)
-
-
-def _named(labels: Labels) -> str:
-    """A workload's labels as people tell them apart: namespace first, without what is the namespace's own."""
-    texts = [
-        f"{label.key}={label.value}"
-        for label in labels
-        if label.source == "k8s" and label.key not in _HIDDEN and not label.key.startswith("io.cilium.")
-    ]
-    namespace = labels.namespace or ""
-    return f"{namespace}/{','.join(sorted(texts)) or '*'}"
 
 
 def _in_order(groups: Iterable[Group]) -> tuple[Group, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ringfence.abi import Direction, PeerKind, Tier, Verdict
 from ringfence.identity.prefixes import Address, host_network
 from ringfence.labels import Label
-from ringfence.policy.rule import NamedPort, Ports, Rule, default_allow
+from ringfence.policy.rule import NamedPort, Ports, Rule, default_allow, is_host
 from ringfence.policy.world import Actor, World, outside_labels
 from ringfence.selector import Selector
 from ringfence.traffic import PORT_BITS, Protocol, Traffic
@@ -51,12 +51,23 @@ class Oracle:
         """The verdict on one packet: the source's egress, then the destination's ingress."""
         ends = addresses(source, destination, traffic)
         egress = ingress = None
-        if source.local:
+        if self.judges(source, destination):
             egress = self._decide(Direction.EGRESS, source, destination, ends[1], traffic)
-        if destination.local and (egress is None or egress.verdict == Verdict.ALLOW):
+        if self.judges(destination, source) and (egress is None or egress.verdict == Verdict.ALLOW):
             ingress = self._decide(Direction.INGRESS, destination, source, ends[0], traffic)
         last = ingress or egress
         return Judgement(last.verdict, egress, ingress) if last else UNJUDGED
+
+    def judges(self, subject: Actor, peer: Actor) -> bool:
+        """Whether an end is judged against another: every workload is, the node by its own rules."""
+        outside = not peer.local and not is_host(peer.labels)
+        return subject.local or (outside and self.judges_somewhere(subject))
+
+    def judges_somewhere(self, subject: Actor) -> bool:
+        """Whether there is a peer that an end is judged against."""
+        if subject.local or not is_host(subject.labels):
+            return subject.local
+        return any(self.selecting(each, subject) for each in Direction)
 
     def by_subject(self, direction: Direction) -> Iterable[tuple[Selector, list[Rule]]]:
         """The rules of a direction, those of one subject together."""
@@ -81,9 +92,8 @@ class Oracle:
         key = (direction, subject)
         if key not in self._selecting:
             by_subject = self._by_subject[direction].items()
-            self._selecting[key] = [
-                rule for selector, rules in by_subject if selector.matches(subject.labels) for rule in rules
-            ]
+            found = [rule for selector, rules in by_subject if selector.matches(subject.labels) for rule in rules]
+            self._selecting[key] = [rule for rule in found if rule.for_host == is_host(subject.labels)]
         return self._selecting[key]
 
     def _decide(

@@ -20,7 +20,7 @@ from ringfence.policy.classes import traffic_classes, witness
 from ringfence.policy.evaluate import Oracle, peer_meant, traffic_meant
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import PeerClasses, Placed, entities, place, selectors, subjects
-from ringfence.policy.rule import Peers, Rule
+from ringfence.policy.rule import Peers, Rule, is_host
 from ringfence.policy.verify import carries, spans_of
 from ringfence.policy.world import World, build_world
 from ringfence.selector import Selector
@@ -66,7 +66,7 @@ class _Search:
 
     def run(self) -> None:
         """Ask about every class once."""
-        for subject in subjects(self._placed):
+        for subject in subjects(self._placed, self._oracle):
             for direction in Direction:
                 rules = self._selecting(direction, subject.actor.labels)
                 if not all(rule in self._decides for rule in rules):
@@ -82,7 +82,8 @@ class _Search:
         if labels not in self._selected:
             self._selected[labels] = {selector for selector in self._subjects if selector.matches(labels)}
         selected = self._selected[labels]
-        return [rule for rule in self._rules if rule.direction == direction and rule.subject in selected]
+        own = [rule for rule in self._rules if rule.for_host == is_host(labels)]
+        return [rule for rule in own if rule.direction == direction and rule.subject in selected]
 
     def _ask_direction(self, direction: Direction, subject: Placed, rules: Sequence[Rule]) -> None:
         peers = self._peers[subject.address.version]
@@ -106,7 +107,7 @@ class _Search:
     ) -> None:
         ends = (subject.as_subject, peer.as_peer)
         source, destination = ends if direction == Direction.EGRESS else (ends[1], ends[0])
-        (decision,) = self._oracle.judge(source, destination, traffic).decisions
+        decision = self._oracle.decide(direction, source, destination, traffic)
         speaking = [rule for rule in meaning if traffic_meant(rule, traffic, destination)]
         for rule in speaking:
             if _decides(rule, decision, speaking):

@@ -132,10 +132,11 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine with its addresses."""
+    """A machine with its addresses and labels."""
 
     name: str
     addresses: tuple[Address, ...]
+    labels: tuple[Label, ...] = ()
     origin: Origin = field(default=Origin(), compare=False)
 
 
@@ -163,7 +164,8 @@ def read_node(document: Document, written: NodeManifest, base: Path) -> Node:
     """The node that a checked document describes; names among its addresses are left out."""
     listed = (written.status.addresses if written.status else None) or []
     found = [_node_address(each.address) for each in listed if each.type in {"InternalIP", "ExternalIP"}]
-    return Node(written.metadata.name, tuple(filter(None, found)), _origin(document, base))
+    labels = tuple(_labels(written.metadata.labels or {}))
+    return Node(written.metadata.name, tuple(filter(None, found)), labels, _origin(document, base))
 
 
 def _node_address(text: str) -> Address | None:

@@ -21,7 +21,7 @@ from ringfence.labels import Labels
 from ringfence.policy.builtin import LINK_LOCAL, Settings
 from ringfence.policy.case import Party
 from ringfence.policy.classes import Region, longest, regions, witness
-from ringfence.policy.evaluate import peer_meant
+from ringfence.policy.evaluate import Oracle, peer_meant
 from ringfence.policy.held import EntryRow
 from ringfence.policy.manifest import ContainerPort
 from ringfence.policy.parse import Parsed
@@ -78,7 +78,9 @@ def entities() -> list[Party]:
 
 def selectors(world: World) -> list[Selector]:
     """Every selector of the rules, each once."""
-    return list(dict.fromkeys(each for rule in world.rules for each in (rule.subject, *rule.peers.selectors)))
+    subjects = (() if rule.for_host else (rule.subject,) for rule in world.rules)
+    named = zip(subjects, (rule.peers.selectors for rule in world.rules), strict=True)
+    return list(dict.fromkeys(each for both in named for part in both for each in part))
 
 
 def place(world: World, ipcache: Addresses) -> list[Placed]:
@@ -99,11 +101,11 @@ def place(world: World, ipcache: Addresses) -> list[Placed]:
     return list(found.values())
 
 
-def subjects(placed: list[Placed]) -> Iterator[Placed]:
+def subjects(placed: list[Placed], oracle: Oracle) -> Iterator[Placed]:
     """Those whose policies are judged, each class of labels, ports and identity once for a family."""
     found: dict[Hashable, Placed] = {}
     for each in placed:
-        if each.actor.local:
+        if oracle.judges_somewhere(each.actor):
             found.setdefault((each.actor.labels, each.ports, each.known.identity, each.address.version), each)
     return iter(found.values())
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ringfence.abi import Direction, PeerKind, Tier
 from ringfence.identity.prefixes import Block, Network, PrefixTable
+from ringfence.identity.reserved import Reserved
 from ringfence.identity.selectors import SelectorCache
 from ringfence.labels import PORT_SOURCE, Label, Labels
 from ringfence.policy.mapstate import Claim, MapState, PolicyKey, Wish
@@ -78,17 +79,18 @@ class Shape(NamedTuple):
     traffic: tuple[Ports, ...]
     named_ports: tuple[NamedPort, ...]
     staged: bool
+    for_host: bool
 
     @classmethod
     def of(cls, rule: Rule) -> Shape:
         fields = rule.subject, rule.direction, rule.tier, rule.precedence
-        return cls(*fields, rule.peers, rule.traffic, rule.named_ports, rule.staged)
+        return cls(*fields, rule.peers, rule.traffic, rule.named_ports, rule.staged, rule.for_host)
 
     @classmethod
     def isolating(cls, rule: Rule) -> Shape:
         """The default deny of the rule's subjects, which all rules with these subjects share."""
         fields = rule.subject, rule.direction, Tier.NORMAL, DEFAULT_PRECEDENCE
-        return cls(*fields, ANYONE, ALL_TRAFFIC, (), rule.staged)
+        return cls(*fields, ANYONE, ALL_TRAFFIC, (), rule.staged, rule.for_host)
 
     @property
     def sources(self) -> list[Source]:
@@ -167,7 +169,8 @@ class Resolver:
         self.map = MapState()
         self._selectors = selectors
         self._prefixes = prefixes
-        self._local: set[int] = set()
+        # The node, whom rules of its own protect, apart from the workloads.
+        self._local: dict[bool, set[int]] = {for_host: set() for for_host in (False, True)}
         self._active: dict[Shape, Active] = {}
         self._parts: dict[Rule, list[tuple[Active, Wish]]] = {}
         self._by_subject: dict[Selector, dict[Active, None]] = {}
@@ -178,14 +181,14 @@ class Resolver:
 
     @property
     def subjects(self) -> AbstractSet[int]:
-        """The identities that have an endpoint on this host."""
-        return self._local
+        """The identities that have an endpoint on this host, and the node's own while rules protect it."""
+        return self._local[False] | self._local[True]
 
     def stage(self, *, on: bool) -> None:
         """Have staged rules judged, or no longer: whoever is judged has staged defaults too."""
         for direction in Direction:
             claim = self._defaults[direction, 0] if on else self._defaults.pop((direction, 1))
-            keys = (default_key(identity, direction, Tier.BASELINE, staged=1) for identity in self._local)
+            keys = (default_key(identity, direction, Tier.BASELINE, staged=1) for identity in self.subjects)
             if on:
                 self._defaults[direction, 1] = claim
                 self.map.add(keys, claim)
@@ -242,11 +245,15 @@ class Resolver:
             self._release(source)
 
     def _all_keys(self, active: Active) -> Iterator[PolicyKey]:
-        return active.keys(self._local & active.subjects, active.peers)
+        return active.keys(self._living(active), active.peers)
+
+    def _living(self, active: Active) -> AbstractSet[int]:
+        """Whom the rules of a shape protect on this host."""
+        return self._local[active.shape.for_host] & active.subjects
 
     def add_subject(self, identity: int) -> None:
         """The first endpoint of an identity has come to this host; the identity is known already."""
-        self._local.add(identity)
+        self._local[identity == Reserved.HOST].add(identity)
         for (direction, staged), claim in self._defaults.items():
             self.map.add([default_key(identity, direction, Tier.BASELINE, staged)], claim)
         for active in self._selecting(identity):
@@ -254,7 +261,7 @@ class Resolver:
 
     def remove_subject(self, identity: int) -> None:
         """The last endpoint of an identity has left this host; the identity is still known."""
-        self._local.remove(identity)
+        self._local[identity == Reserved.HOST].remove(identity)
         for (direction, staged), claim in self._defaults.items():
             self.map.remove([default_key(identity, direction, Tier.BASELINE, staged)], claim)
         for active in self._selecting(identity):
@@ -304,19 +311,19 @@ class Resolver:
     def _peer_gained(self, source: Selector | Block, number: int) -> None:
         for kind in (NAMED, IDENTITY, PREFIX_CLASS):
             for active in self._by_peer.get((kind, source), ()):
-                self.map.add(active.keys(self._local & active.subjects, [(kind, {number})]), active.claim)
+                self.map.add(active.keys(self._living(active), [(kind, {number})]), active.claim)
 
     def _peer_lost(self, source: Selector | Block, number: int) -> None:
         """A number may be spoken of through another of the rule's sets still."""
         for kind in (NAMED, IDENTITY, PREFIX_CLASS):
             for active in self._by_peer.get((kind, source), ()):
                 if not active.speaks_of(kind, number):
-                    self.map.remove(active.keys(self._local & active.subjects, [(kind, {number})]), active.claim)
+                    self.map.remove(active.keys(self._living(active), [(kind, {number})]), active.claim)
 
     def _selecting(self, identity: int) -> Iterator[Active]:
         for selector, users in self._by_subject.items():
             if identity in self._selectors.selected(selector):
-                yield from users
+                yield from (active for active in users if active.shape.for_host == (identity == Reserved.HOST))
 
     def _acquire(self, source: Source) -> PeerSet:
         kind, what = source

@@ -13,6 +13,7 @@ from typing import Final
 
 from ringfence.abi import Direction, Reason, Tier, Verdict
 from ringfence.identity.prefixes import Block, Network
+from ringfence.identity.reserved import Reserved
 from ringfence.labels import Labels
 from ringfence.selector import Selector
 from ringfence.traffic import format_protocol, last_port
@@ -146,7 +147,8 @@ class Rule:
     """One statement of a policy. `index` numbers the rules of a policy; `policy` is its uid, kind/namespace/name.
 
     It speaks of all of `traffic` and, besides, of the destination's `named_ports`. A `staged` one is judged beside
-    those in force, without effect.
+    those in force, without effect. A rule `for_host` protects the node
+    itself, where its labels are selected, and no workload; every other rule workloads only.
     """
 
     policy: str
@@ -163,6 +165,11 @@ class Rule:
     origin: Origin = BUILT_IN
     named_ports: tuple[NamedPort, ...] = ()
     staged: bool = False
+    for_host: bool = False
+
+    def selects(self, labels: Labels) -> bool:
+        """Whether it protects who has these labels."""
+        return self.for_host == is_host(labels) and self.subject.matches(labels)
 
     @cached_property
     def precedence(self) -> int:
@@ -219,6 +226,11 @@ class Rule:
 
     def __hash__(self) -> int:
         return hash((self.policy, self.index, self.direction))
+
+
+def is_host(labels: Labels) -> bool:
+    """Whether these are the labels of the node itself."""
+    return Reserved.HOST.label in labels
 
 
 _VERB: Final = {Verdict.ALLOW: "allowed", Verdict.DENY: "denied", Verdict.PASS: "passed on"}

@@ -62,7 +62,8 @@ class PolicyState:
         self._endpoints: Counter[int] = Counter()
         self._nodes: dict[Network, Reserved] = {}
         self._touched: dict[int, Labels | None] = {}
-        for number, labels in RESERVED_LABELS.items():
+        self._host_rules = 0
+        for number, labels in {**RESERVED_LABELS, Reserved.HOST: settings.host_labels}.items():
             self._resolver.add_identity(number, labels)
         for policy in self._builtin:
             self._change_rules(RuleDelta(added=policy.rules))
@@ -81,7 +82,7 @@ class PolicyState:
 
     @property
     def subjects(self) -> frozenset[int]:
-        """The identities that have an endpoint on this host."""
+        """The identities that have an endpoint on this host, and the node's own while a policy selects it."""
         return frozenset(self._resolver.subjects)
 
     @property
@@ -229,6 +230,7 @@ class PolicyState:
         """
         if self._settings.enforcement == "never":
             return
+        self._count_host_rules(sum(map(self._protects_host, delta.added)))
         for rule in sorted(delta.added, key=_written):
             for prefix in sorted(rule.prefixes, key=_network_order):
                 self._use_prefix(prefix)
@@ -238,6 +240,18 @@ class PolicyState:
             self._resolver.remove_rule(rule)
             for prefix in rule.prefixes:
                 self._drop_prefix(prefix)
+        self._count_host_rules(-sum(map(self._protects_host, delta.removed)))
+
+    def _protects_host(self, rule: Rule) -> bool:
+        return rule.for_host and rule.subject.matches(self._settings.host_labels)
+
+    def _count_host_rules(self, more: int) -> None:
+        """The node is judged from the first rule that protects it to the last."""
+        before, self._host_rules = self._host_rules, self._host_rules + more
+        if self._host_rules and not before:
+            self._resolver.add_subject(Reserved.HOST)
+        elif before and not self._host_rules:
+            self._resolver.remove_subject(Reserved.HOST)
 
     def _use_prefix(self, prefix: Network) -> None:
         number, new = self.allocator.allocate_prefix(prefix)

@@ -102,12 +102,18 @@ class MapJudge:
         from_address, to_address = addresses(source, destination, traffic)
         sender, receiver = self._state.ipcache.lookup(from_address), self._state.ipcache.lookup(to_address)
         egress = ingress = None
-        if source.local:
+        if source.local or self._is_judged_host(source, destination):
             egress = self._lookup.decide(Direction.EGRESS, sender.identity, receiver, traffic)
-        if destination.local and (egress is None or egress.verdict == Verdict.ALLOW):
+        judged = destination.local or self._is_judged_host(destination, source)
+        if judged and (egress is None or egress.verdict == Verdict.ALLOW):
             ingress = self._lookup.decide(Direction.INGRESS, receiver.identity, sender, traffic)
         last = ingress or egress
         return Judgement(last.verdict, egress, ingress) if last else UNJUDGED
+
+    def _is_judged_host(self, subject: Actor, peer: Actor) -> bool:
+        """The node is judged while it has entries, at its uplink: against neither workloads of its own nor itself."""
+        has_entries = subject.reserved == Reserved.HOST and Reserved.HOST in self._state.subjects
+        return has_entries and not peer.local and peer.reserved != Reserved.HOST
 
 
 JUDGES: Mapping[str, JudgeFactory] = {

@@ -127,7 +127,7 @@ class _Prover:
         self._rules = list(world.rules)
         self._held = Held(entries)
         placed = place(world, ipcache)
-        self._subjects = list(subjects(placed))
+        self._subjects = list(subjects(placed, self._oracle))
         by_labels: dict[Peers, dict[Labels, int]] = {}
         self._peers = {
             version: PeerClasses((each for each in placed if each.address.version == version), by_labels)
@@ -201,18 +201,15 @@ class _Prover:
 
     def _expected(self, direction: Direction, subject: Placed, peer: Placed, traffic: Traffic) -> Decision:
         if direction == Direction.EGRESS:
-            decision = self._oracle.judge(subject.as_subject, peer.as_peer, traffic).egress
-        else:
-            decision = self._oracle.judge(peer.as_peer, subject.as_subject, traffic).ingress
-        assert decision is not None, "a local subject is judged"
-        return decision
+            return self._oracle.decide(direction, subject.as_subject, peer.as_peer, traffic)
+        return self._oracle.decide(direction, peer.as_peer, subject.as_subject, traffic)
 
     def _selecting(self, direction: Direction, labels: Labels) -> tuple[int, ...]:
         """Which rules select a subject, by their place among the rules."""
         key = (direction, labels)
         if key not in self._selected:
             of_direction = (each for each in enumerate(self._rules) if each[1].direction == direction)
-            self._selected[key] = tuple(index for index, rule in of_direction if rule.subject.matches(labels))
+            self._selected[key] = tuple(index for index, rule in of_direction if rule.selects(labels))
         return self._selected[key]
 
 

@@ -96,7 +96,8 @@ class World:
 
 def build_world(parsed: Parsed, parties: Iterable[Party] = (), settings: Settings = DEFAULT_SETTINGS) -> World:
     """The world that documents describe, with an actor for each party. A pod that is not there has none."""
-    return _Builder(parsed, settings).build(parties)
+    labels = settings.node_labels | (parsed.nodes[0].labels if parsed.nodes else ())
+    return _Builder(parsed, replace(settings, node_labels=labels)).build(parties)
 
 
 def place_parties(world: World, parties: Iterable[Party]) -> World:
@@ -177,7 +178,7 @@ class _Builder:
         widened = self._settings.policy_cidr_match_mode == "nodes"
         return Actor(
             name,
-            RESERVED_LABELS[reserved],
+            self._settings.host_labels if reserved == Reserved.HOST else RESERVED_LABELS[reserved],
             addresses,
             local=reserved == Reserved.INIT,
             addressed=widened and reserved in {Reserved.HOST, Reserved.REMOTE_NODE},
@@ -189,7 +190,7 @@ class _Builder:
             return replace(self._by_address[address], addresses=(address,))
         network = host_network(address)
         if inside(network, LINK_LOCAL):
-            return Actor(str(address), RESERVED_LABELS[Reserved.HOST], (address,), reserved=Reserved.HOST)
+            return Actor(str(address), self._settings.host_labels, (address,), reserved=Reserved.HOST)
         if any(inside(network, prefix) for prefix in self._settings.workload_prefixes):
             return Actor(str(address), RESERVED_LABELS[Reserved.UNMANAGED], (address,), reserved=Reserved.UNMANAGED)
         return Actor(str(address), outside_labels([address]), (address,), outside=True)

@@ -20,6 +20,7 @@ from ringfence.agent.hub import Hub
 from ringfence.agent.journal import Journal
 from ringfence.agent.listening import Listen, listen, url
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.recording import Recording
@@ -131,6 +132,7 @@ class Running:
             ),
             commits,
             Staging(self.engine, commits, files, self.would_be),
+            NodePolicies(self.engine, uplinks=False, ports=()),
             find,
         )
         service = Service(self.parts)

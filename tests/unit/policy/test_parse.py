@@ -88,7 +88,6 @@ def test_bad_input_is_named_with_its_place(rules: str, problem: str) -> None:
         ("ingress: [{fromRequires: [{}]}]", "6:14", "fromRequires"),
         ("ingress: [{authentication: {mode: required}}]", "6:37", "mutual authentication (required)"),
         ('ingress: [{toPorts: [{ports: [{port: "0", protocol: VRRP}]}]}]', "6:55", "the protocol VRRP"),
-        ("nodeSelector: {a: b}\ningress: []", "6:3", "nodeSelector"),
     ],
 )
 def test_what_is_not_enforced_is_refused_by_name(rules: str, place: str, field: str) -> None:
@@ -173,3 +172,16 @@ def test_what_kubectl_adds_is_no_fault() -> None:
         "{name: p}", "{name: p, uid: x, resourceVersion: '1', generation: 2, creationTimestamp: 2026-01-01T00:00:00Z}"
     )
     assert parse(text + "status: {conditions: []}\n").policies[0].name == "p"
+
+
+def test_nodes_are_selected_by_clusterwide_policies_only() -> None:
+    """In a namespaced policy, or beside endpointSelector, `nodeSelector` is a problem where it stands."""
+    (found,) = problems(_nodes("CiliumNetworkPolicy", ""))
+    assert found.startswith("web.yaml:5:17: nodeSelector in a CiliumNetworkPolicy")
+    (found,) = problems(_nodes("CiliumClusterwideNetworkPolicy", "  endpointSelector: {}\n"))
+    assert "endpointSelector together with nodeSelector" in found
+
+
+def _nodes(kind: str, more: str) -> str:
+    head = f"apiVersion: cilium.io/v2\nkind: {kind}\nmetadata: {{name: p}}\nspec:\n"
+    return f"{head}  nodeSelector: {{}}\n{more}  ingress: []\n"

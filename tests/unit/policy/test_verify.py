@@ -209,7 +209,7 @@ def disagreement(compiled: CompiledWorld, entries: Entries, prefixes: Prefixes) 
     """A packet on which the two differ, looked for among a great many, one by one; empty if there is none."""
     oracle, lookup, places = Oracle(compiled.world), Lookup(Table(entries)), Places(prefixes)
     placed = place(compiled.world, places)
-    for subject in subjects(placed):
+    for subject in subjects(placed, oracle):
         for peer in (each for each in placed if each.address.version == subject.address.version):
             for traffic in (Traffic(protocol, port) for protocol in (6, 17, 132, 47) for port in PORTS):
                 expected = oracle.judge(peer.as_peer, subject.as_subject, traffic).ingress

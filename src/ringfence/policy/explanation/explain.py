@@ -61,9 +61,10 @@ class Explainer:
         return Explanation(*ends, traffic, judgement, chain, tuple(misses), self._policies)
 
     def _sides(self, question: Question) -> list[Side]:
-        judged = ((Direction.EGRESS, question.source), (Direction.INGRESS, question.destination))
-        ends = (question.source, question.destination, question.traffic)
-        return [look(self._oracle, direction, *ends) for direction, subject in judged if subject.local]
+        source, destination = question.source, question.destination
+        judged = ((Direction.EGRESS, source, destination), (Direction.INGRESS, destination, source))
+        sides = [direction for direction, subject, peer in judged if self._oracle.judges(subject, peer)]
+        return [look(self._oracle, direction, source, destination, question.traffic) for direction in sides]
 
     def _misses(self, question: Question, sides: list[Side]) -> list[Miss]:
         """Near misses of each denied direction: the nearest of each, then the others."""

@@ -21,7 +21,7 @@ from ringfence.policy.explanation.peering import count_unmeant, peer_faults
 from ringfence.policy.explanation.population import Population
 from ringfence.policy.explanation.selecting import MOST, Asking, count_missing, selector_faults
 from ringfence.policy.explanation.side import Side, by_absence
-from ringfence.policy.rule import NOBODY, Policy, Rule
+from ringfence.policy.rule import NOBODY, Policy, Rule, is_host
 from ringfence.selector import Selector
 from ringfence.verdict import RuleText
 
@@ -48,8 +48,11 @@ class Miss:
 def near_misses(oracle: Oracle, policies: Iterable[Policy], side: Side, workloads: Population) -> list[Miss]:
     """The rules that nearly allowed a denied direction, in no order."""
     none: Faults = ()
-    groups = [(subject, rules, none) for subject, rules in oracle.by_subject(side.direction)]
-    for rule in ignored_rules(policies, side.direction):
+    for_host = is_host(side.subject.labels)
+    written = ((subject, rules) for subject, rules in oracle.by_subject(side.direction))
+    own = ((subject, [rule for rule in rules if rule.for_host == for_host]) for subject, rules in written)
+    groups = [(subject, rules, none) for subject, rules in own if rules]
+    for rule in ignored_rules(policies, side.direction) if not for_host else ():
         kind = side.direction.name.capitalize()
         fault = Fault(Kind.TYPES, Cost.TYPES, f"its policyTypes do not name {kind}, so this rule is not in force")
         groups.append((rule.subject, [rule], (fault,)))

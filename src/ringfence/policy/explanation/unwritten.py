@@ -57,6 +57,7 @@ def _how(side: Side, rule: Rule, policies: Mapping[str, Policy]) -> str:
     own = [each for each in policy.rules if each.direction == side.direction and each.peers != NOBODY]
     empty = all(each.key == "io.kubernetes.pod.namespace" for each in rule.subject.requirements)
     whom = f"every pod of namespace {policy.namespace}" if policy.namespace else "every workload"
+    whom = "every node" if rule.for_host else whom
     if empty:
         return f", whose empty selector means {whom}"
     if not own or _names_types_only(side, rule, policies):
@@ -132,8 +133,8 @@ def _allowed_by(oracle: Oracle, source: Actor, destination: Actor, traffic: Traf
     """The rule that a policy wrote and that allows a connection; None if none does, or only a default."""
     if not oracle.judge(source, destination, traffic).allowed:
         return None
-    for direction, subject in ((Direction.INGRESS, destination), (Direction.EGRESS, source)):
-        side = look(oracle, direction, source, destination, traffic) if subject.local else None
+    for direction, ends in ((Direction.INGRESS, (destination, source)), (Direction.EGRESS, (source, destination))):
+        side = look(oracle, direction, source, destination, traffic) if oracle.judges(*ends) else None
         if side and side.decision.verdict == Verdict.ALLOW and side.decision.rule.origin:
             return side.decision.rule
     return None
