@@ -145,10 +145,11 @@ class _Agent:
         gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
-        commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log)
+        node = NodePolicies(engine, bool(self.settings.uplinks), self.settings.admin_ports, self.settings.allow_lockout)
+        commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log, node)
         commits.resume(self.journal)
         would_be = Hub(engine.known)
-        staging = Staging(engine, commits, files, would_be)
+        staging = Staging(engine, commits, files, node, would_be)
         staging.resume(staged_of(self.journal))
         recording = Recording.start(self.settings, hub, _log.warning)
         past = Past(hub, Recent(self.settings.recent_flows), recording.archive)
@@ -166,7 +167,7 @@ class _Agent:
             prefixes,
             commits,
             staging,
-            NodePolicies(engine, bool(self.settings.uplinks), self.settings.admin_ports, self.settings.allow_lockout),
+            node,
             find=workload_interface,
         )
         service = Service(parts)

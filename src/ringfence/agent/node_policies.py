@@ -12,6 +12,7 @@ from typing import Final
 
 from ringfence.abi import Verdict
 from ringfence.agent.asworld import world_of
+from ringfence.api.shapes import Guard
 from ringfence.datapath.sockets import Inbound, established, of_ssh
 from ringfence.engine.engine import Engine
 from ringfence.errors import BadInput, Problem
@@ -51,6 +52,11 @@ class NodePolicies:
             raise BadInput("policies for nodes (nodeSelector) are not enforced under --policy-cidr-match-mode nodes")
         if self.uplinks and not (allow_lockout or self.allow_lockout):
             self._keep(before, after, ssh)
+
+    def guard(self, request: Guard, put: Iterable[Policy], remove: Collection[str]) -> None:
+        """`check` as a request asks for it."""
+        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
+        self.check(put, remove, ssh, allow_lockout=allow_lockout)
 
     def _keep(self, before: Mapping[str, Policy], after: Mapping[str, Policy], ssh: str) -> None:
         named = of_ssh(ssh)

@@ -237,8 +237,7 @@ class Service:
         start = monotonic()
         sources = [Source(source["name"], source["text"]) for source in request["sources"]]
         parsed = await self._parse(sources)
-        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
-        self._.node.check(parsed.policies, (), ssh, allow_lockout=allow_lockout)
+        self._.node.guard(request, parsed.policies, ())
         remember = self._.files.applied(sources, parsed.policies) | self._.namespaces.applied(parsed.namespaces)
         relabelled = self._.namespaces.relabelled(parsed.namespaces, self._engine.endpoints)
         balanced: tuple[ServiceObject, ...] = (*parsed.services, *parsed.slices)
@@ -259,8 +258,7 @@ class Service:
 
     async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
         wanted = list(dict.fromkeys(self._engine.state.policies.find(uid).uid for uid in request["uids"]))
-        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
-        self._.node.check((), wanted, ssh, allow_lockout=allow_lockout)
+        self._.node.guard(request, (), wanted)
         gone = PoliciesDeleted(tuple(wanted))
         confirm = request.get("confirm_seconds", 0)
         return await self.commits.change(gone, "delete", removed(wanted), self._.files.deleted(wanted), confirm)

@@ -17,8 +17,9 @@ from ringfence.agent.commits.record import REMOVED, SAME
 from ringfence.agent.disagreements import Disagreements, disagreements
 from ringfence.agent.hub import Hub, Subscriber, json_line
 from ringfence.agent.journal import Item, Journal
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.store import PolicyFiles
-from ringfence.api.shapes import Applied
+from ringfence.api.shapes import Applied, Guard
 from ringfence.api.staged_shapes import StagedPolicy, StagedShape, StageRequest
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Event, PoliciesApplied, PoliciesDeleted, PoliciesStaged, Together
@@ -68,10 +69,11 @@ def staged_of(journal: Journal) -> StagedSet | None:
 class Staging:
     """What is staged, and what came of it since. `hub` has the events of staged judgements and no others."""
 
-    def __init__(self, engine: Engine, commits: Commits, files: PolicyFiles, hub: Hub) -> None:
+    def __init__(self, engine: Engine, commits: Commits, files: PolicyFiles, node: NodePolicies, hub: Hub) -> None:
         self._engine = engine
         self._commits = commits
         self._files = files
+        self._node = node
         self._hub = hub
         self._set: StagedSet | None = None
         self._found = Disagreements(hub.names)
@@ -94,11 +96,14 @@ class Staging:
         wanted = StagedSet(sources, tuple(uid for uid in dict.fromkeys(gone) if uid not in applied), time())
         return await self._change(PoliciesStaged(wanted.overlay), "stage", wanted, self._changed(wanted))
 
-    async def promote(self) -> Applied:
-        """Bring exactly what is staged into force, in one commit. Raises `NotFound` if nothing is."""
+    async def promote(self, request: Guard) -> Applied:
+        """Bring exactly what is staged into force, in one commit. Raises `NotFound` if nothing is, and `BadInput` where
+        that would cut a connection that it must not.
+        """
         staged = self._staged()
         policies = staged.policies
         gone = [uid for uid in staged.gone if uid in self._engine.state.policies]
+        self._node.guard(request, policies, gone)
         events: list[Event] = [PoliciesApplied(policies)]
         events += [PoliciesDeleted(tuple(gone))] if gone else []
         event = Together((*events, PoliciesStaged(None)))

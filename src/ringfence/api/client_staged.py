@@ -33,6 +33,7 @@ class StagedCalls(ABC):
         """Drop what is staged."""
         return cast("Applied", self._call("DELETE", _STAGED))
 
-    def promote(self) -> Applied:
-        """Bring what is staged into force."""
-        return cast("Applied", self._call("POST", f"{_STAGED}/promote"))
+    def promote(self, *, ssh_connection: str = "", allow_lockout: bool = False) -> Applied:
+        """Bring what is staged into force. A connection that must not be cut is as in `apply_policies`."""
+        body = {"ssh_connection": ssh_connection, "allow_lockout": allow_lockout}
+        return cast("Applied", self._call("POST", f"{_STAGED}/promote", body=body))

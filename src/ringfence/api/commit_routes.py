@@ -38,4 +38,4 @@ def commit_routes(app: FastAPI, control: Control) -> None:
 
     @app.post("/v1/commits/{revision}/rollback")
     async def roll_back(revision: int, request: RollbackRequest) -> shapes.Applied:
-        return await control.commits.roll_back(revision, request.get("confirm_seconds", 0))
+        return await control.commits.roll_back(revision, request)

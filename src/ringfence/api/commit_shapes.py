@@ -6,6 +6,8 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from ringfence.api.shapes import Guard
+
 
 class NoteShape(TypedDict):
     """Who did what to which things, and why. `changed`: thing -> added, changed, removed or same (applied again)."""
@@ -40,7 +42,7 @@ class CommitDetail(TypedDict):
     policies: list[PolicyText]
 
 
-class RollbackRequest(TypedDict):
+class RollbackRequest(Guard):
     """How to go back. `confirm_seconds`: it goes back itself, after so long, unless it is confirmed."""
 
     confirm_seconds: NotRequired[float]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ringfence.api import flow_shapes, shapes
-from ringfence.api.commit_shapes import CommitDetail, CommitShape
+from ringfence.api.commit_shapes import CommitDetail, CommitShape, RollbackRequest
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
 from ringfence.api.nat_shapes import TranslationShape
@@ -74,7 +74,7 @@ class Commits(Protocol):
     async def commit(self, revision: int) -> CommitDetail:
         """One commit in full. Raises `NotFound`."""
 
-    async def roll_back(self, revision: int, confirm_seconds: float = 0) -> shapes.Applied:
+    async def roll_back(self, revision: int, request: RollbackRequest) -> shapes.Applied:
         """Bring what was wanted at a revision into force. Raises `NotFound`."""
 
     async def confirm(self) -> shapes.Applied:
@@ -96,7 +96,7 @@ class Staging(Protocol):
     async def unstage(self) -> shapes.Applied:
         """Drop what is staged. Raises `NotFound`."""
 
-    async def promote(self) -> shapes.Applied:
+    async def promote(self, request: shapes.Guard) -> shapes.Applied:
         """Bring what is staged into force. Raises `NotFound`."""
 
     def follow(self) -> AsyncIterator[bytes]:

@@ -203,6 +203,13 @@ class SourceShape(TypedDict):
     text: str
 
 
+class Guard(TypedDict):
+    """What must not be cut, as in `ApplyRequest`."""
+
+    ssh_connection: NotRequired[str]
+    allow_lockout: NotRequired[bool]
+
+
 class ApplyRequest(TypedDict):
     """Policy files to add; a policy of the same kind, namespace and name is replaced.
 

@@ -26,8 +26,8 @@ def staged_routes(app: FastAPI, control: Control) -> None:
         return await control.staging.unstage()
 
     @app.post("/v1/staged/promote")
-    async def promote() -> shapes.Applied:
-        return await control.staging.promote()
+    async def promote(request: shapes.Guard) -> shapes.Applied:
+        return await control.staging.promote(request)
 
     @app.get("/v1/staged/events", response_class=StreamingResponse)
     async def follow() -> StreamingResponse:

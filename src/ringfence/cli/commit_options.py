@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,7 +10,15 @@ import click
 
 from ringfence.cli.amounts import parse_seconds
 
+ALLOW_LOCKOUT = click.option(
+    "--allow-lockout", is_flag=True, help="Also where it cuts your own connection to this node, or an administrator's."
+)
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def ssh_connection() -> str:
+    """How the user of this command is connected, if by ssh and the environment was kept."""
+    return os.environ.get("SSH_CONNECTION", "")
 
 
 def _confirm(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
-from ringfence.cli.commit_options import commit_options
+from ringfence.cli.commit_options import ALLOW_LOCKOUT, commit_options, ssh_connection
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_table
 from ringfence.cli.session import Session, pass_session
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from ringfence.api.shapes import Applied, ProblemShape
 
 FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
-
-
-ALLOW_LOCKOUT = click.option(
-    "--allow-lockout", is_flag=True, help="Also where it cuts your own connection to this node, or an administrator's."
-)
 
 
 @click.command()
@@ -41,7 +35,7 @@ def apply(
     sources = read(paths)
     with connect(session, why=why) as client:
         answer = client.apply_policies(
-            sources, confirm_seconds=confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout
+            sources, confirm_seconds=confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout
         )
     show_applied(answer, "applied", output)
 
@@ -57,7 +51,7 @@ def delete(
 ) -> None:
     """Take policies out of force, all in one atomic commit."""
     with connect(session, why=why) as client:
-        answer = client.delete_policies(uids, confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout)
+        answer = client.delete_policies(uids, confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout)
     show_applied(answer, "deleted", output)
 
 
@@ -87,11 +81,6 @@ def get(session: Session, uid: str, output: str) -> None:
         print_json(found)
     else:
         click.echo(f"# {found['uid']}, {found['origin']}\n{found.get('text', '').rstrip()}")
-
-
-def _ssh_connection() -> str:
-    """How the user of this command is connected, if by ssh and the environment was kept."""
-    return os.environ.get("SSH_CONNECTION", "")
 
 
 def show_applied(answer: Applied, done: str, output: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ringfence.cli.commit_options import ALLOW_LOCKOUT, ssh_connection
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_line
 from ringfence.cli.policies import FILES, show_applied
@@ -69,12 +70,13 @@ def staged(context: click.Context, /, *, follow: bool, output: str) -> None:
 
 @click.command()
 @WHY
+@ALLOW_LOCKOUT
 @output_option()
 @pass_session
-def promote(session: Session, /, *, why: str, output: str) -> None:
+def promote(session: Session, /, *, why: str, output: str, allow_lockout: bool) -> None:
     """Bring exactly what is staged into force, in one atomic commit. Exit code 4 if nothing is."""
     with connect(session, why=why) as client:
-        answer = client.promote()
+        answer = client.promote(ssh_connection=ssh_connection(), allow_lockout=allow_lockout)
     show_applied(answer, "promoted", output)
 
 

@@ -112,7 +112,8 @@ class Running:
         files, namespaces = PolicyFiles(), Namespaces()
         self.commit_log = CommitLog(self.directory / "commits")
         self.changes.commit_log = self.commit_log
-        commits = Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log)
+        node = NodePolicies(self.engine, uplinks=False, ports=())
+        commits = Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log, node)
         self.would_be = Hub(self.engine.known)
         self.parts = Parts(
             "test",
@@ -131,8 +132,8 @@ class Running:
                 self.directory / "prefilter.list",
             ),
             commits,
-            Staging(self.engine, commits, files, self.would_be),
-            NodePolicies(self.engine, uplinks=False, ports=()),
+            Staging(self.engine, commits, files, node, self.would_be),
+            node,
             find,
         )
         service = Service(self.parts)

@@ -15,9 +15,10 @@ from ringfence.agent.commits.rollback import WayBack, way_back
 from ringfence.agent.journal import Item, Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.store import PolicyFiles
 from ringfence.api.author import author
-from ringfence.api.commit_shapes import CommitDetail, CommitShape
+from ringfence.api.commit_shapes import CommitDetail, CommitShape, RollbackRequest
 from ringfence.api.shapes import Applied
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Event, Together
@@ -39,6 +40,7 @@ class Commits:
         files: PolicyFiles,
         namespaces: Namespaces,
         log: CommitLog,
+        node: NodePolicies,
     ) -> None:
         self._engine = engine
         self._kernel = kernel
@@ -46,6 +48,7 @@ class Commits:
         self._files = files
         self._namespaces = namespaces
         self._log = log
+        self._node = node
         self._confirming = Confirming(self._not_confirmed)
 
     def resume(self, journal: Journal) -> None:
@@ -89,11 +92,15 @@ class Commits:
         applied = _applied(made.revision, changed, start)
         return {**applied, "goes_back_at": rfc3339(pending.until)} if pending else applied
 
-    async def roll_back(self, revision: int, confirm_seconds: float = 0) -> Applied:
-        """Bring what was wanted at a revision into force. Raises `NotFound` for one that the log does not reach."""
+    async def roll_back(self, revision: int, request: RollbackRequest) -> Applied:
+        """Bring what was wanted at a revision into force. Raises `NotFound` for one that the log does not reach, and
+        `BadInput` where it would cut a connection that it must not.
+        """
         state = await asyncio.to_thread(self._log.state_at, revision)
         back = self._way_back(state)
-        applied = await self.change(back.event, f"rollback to {revision}", back.changed, back.remember, confirm_seconds)
+        self._node.guard(request, back.policies, back.gone)
+        confirm = request.get("confirm_seconds", 0)
+        applied = await self.change(back.event, f"rollback to {revision}", back.changed, back.remember, confirm)
         self._namespaces.confirm(back.namespaces)
         return applied
 

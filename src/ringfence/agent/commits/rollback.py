@@ -26,6 +26,7 @@ from ringfence.engine.events import (
     Together,
 )
 from ringfence.policy.manifest import Namespace
+from ringfence.policy.rule import Policy
 from ringfence.service import stored
 
 
@@ -37,22 +38,27 @@ class WayBack:
     remember: Mapping[Item, object]
     changed: Mapping[str, str]
     namespaces: tuple[Namespace, ...]
+    policies: tuple[Policy, ...]
+    gone: tuple[str, ...]
 
 
 def way_back(state: State, engine: Engine, files: PolicyFiles, namespaces: Namespaces) -> WayBack:
     """What leads from what is in force to a state. Nothing is changed by this."""
     events: list[Event] = []
     changed: dict[str, str] = {}
-    _policies(state, engine, events, changed)
+    policies, gone = _policies(state, engine, events, changed)
     _services(state, engine, events, changed)
     _entries(state, engine, events, changed)
     relabelled = namespaces.differing(dict(state.items(NAMESPACE)))
     events += namespaces.relabelled(relabelled, engine.endpoints)
     remember = files.brought_back(state) | namespaces.applied(relabelled)
-    return WayBack(Together(tuple(events)), remember, changed, relabelled)
+    return WayBack(Together(tuple(events)), remember, changed, relabelled, policies, gone)
 
 
-def _policies(state: State, engine: Engine, events: list[Event], changed: dict[str, str]) -> None:
+def _policies(
+    state: State, engine: Engine, events: list[Event], changed: dict[str, str]
+) -> tuple[tuple[Policy, ...], tuple[str, ...]]:
+    """The policies to apply, and the uids of those to delete."""
     now = {policy.uid: policy for policy in engine.state.policies}
     then = {policy.uid: policy for policy in PolicyFiles().read(state)}
     applied = [policy for uid, policy in then.items() if now.get(uid) != policy]
@@ -60,6 +66,7 @@ def _policies(state: State, engine: Engine, events: list[Event], changed: dict[s
     events += [PoliciesApplied(tuple(applied))] if applied else []
     events += [PoliciesDeleted(tuple(gone))] if gone else []
     _tell((policy.uid for policy in applied), gone, now, changed)
+    return tuple(applied), tuple(gone)
 
 
 def _services(state: State, engine: Engine, events: list[Event], changed: dict[str, str]) -> None:
