@@ -144,7 +144,9 @@ class _Agent:
         gc.freeze()
         hub = Hub(engine.known)
         instance = self.settings.instance
-        commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log)
+        settings = self.settings
+        node = NodePolicies(engine, bool(settings.uplinks), settings.admin_ports, settings.allow_lockout)
+        commits = Commits(engine, self.kernel, changes, files, namespaces, commit_log, node)
         commits.resume(self.journal)
         recording = Recording.start(self.settings, hub, _log.warning)
         past = Past(hub, Recent(self.settings.recent_flows), recording.archive)
@@ -161,7 +163,7 @@ class _Agent:
             recording,
             prefixes,
             commits,
-            NodePolicies(engine, bool(self.settings.uplinks), self.settings.admin_ports, self.settings.allow_lockout),
+            node,
             find=workload_interface,
         )
         service = Service(parts)

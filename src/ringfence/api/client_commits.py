@@ -28,9 +28,15 @@ class CommitCalls(ABC):
         """One commit in full."""
         return cast("CommitDetail", self._call("GET", f"{_COMMITS}/{revision}"))
 
-    def roll_back(self, revision: int, confirm_seconds: float = 0) -> Applied:
-        """Bring the policies, services and entries of a revision into force."""
-        body = {"confirm_seconds": confirm_seconds}
+    def roll_back(
+        self, revision: int, confirm_seconds: float = 0, *, ssh_connection: str = "", allow_lockout: bool = False
+    ) -> Applied:
+        """Bring the policies, services and entries of a revision into force. The rest is as for `apply_policies`."""
+        body = {
+            "confirm_seconds": confirm_seconds,
+            "ssh_connection": ssh_connection,
+            "allow_lockout": allow_lockout,
+        }
         return cast("Applied", self._call("POST", f"{_COMMITS}/{revision}/rollback", body=body))
 
     def confirm(self) -> Applied:

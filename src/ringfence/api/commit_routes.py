@@ -38,4 +38,6 @@ def commit_routes(app: FastAPI, control: Control) -> None:
 
     @app.post("/v1/commits/{revision}/rollback")
     async def roll_back(revision: int, request: RollbackRequest) -> shapes.Applied:
-        return await control.commits.roll_back(revision, request.get("confirm_seconds", 0))
+        ssh, allow_lockout = request.get("ssh_connection", ""), request.get("allow_lockout", False)
+        confirm = request.get("confirm_seconds", 0)
+        return await control.commits.roll_back(revision, confirm, ssh, allow_lockout=allow_lockout)

@@ -41,6 +41,10 @@ class CommitDetail(TypedDict):
 
 
 class RollbackRequest(TypedDict):
-    """How to go back. `confirm_seconds`: it goes back itself, after so long, unless it is confirmed."""
+    """How to go back. `confirm_seconds`: it goes back itself, after so long, unless it is confirmed. The rest as in
+    `ApplyRequest`.
+    """
 
     confirm_seconds: NotRequired[float]
+    ssh_connection: NotRequired[str]
+    allow_lockout: NotRequired[bool]

@@ -73,7 +73,9 @@ class Commits(Protocol):
     async def commit(self, revision: int) -> CommitDetail:
         """One commit in full. Raises `NotFound`."""
 
-    async def roll_back(self, revision: int, confirm_seconds: float = 0) -> shapes.Applied:
+    async def roll_back(
+        self, revision: int, confirm_seconds: float = 0, ssh_connection: str = "", *, allow_lockout: bool = False
+    ) -> shapes.Applied:
         """Bring what was wanted at a revision into force. Raises `NotFound`."""
 
     async def confirm(self) -> shapes.Applied:

@@ -41,7 +41,7 @@ def apply(
     sources = read(paths)
     with connect(session, why=why) as client:
         answer = client.apply_policies(
-            sources, confirm_seconds=confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout
+            sources, confirm_seconds=confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout
         )
     show_applied(answer, "applied", output)
 
@@ -57,7 +57,7 @@ def delete(
 ) -> None:
     """Take policies out of force, all in one atomic commit."""
     with connect(session, why=why) as client:
-        answer = client.delete_policies(uids, confirm, ssh_connection=_ssh_connection(), allow_lockout=allow_lockout)
+        answer = client.delete_policies(uids, confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout)
     show_applied(answer, "deleted", output)
 
 
@@ -89,7 +89,7 @@ def get(session: Session, uid: str, output: str) -> None:
         click.echo(f"# {found['uid']}, {found['origin']}\n{found.get('text', '').rstrip()}")
 
 
-def _ssh_connection() -> str:
+def ssh_connection() -> str:
     """How the user of this command is connected, if by ssh and the environment was kept."""
     return os.environ.get("SSH_CONNECTION", "")
 

@@ -9,7 +9,7 @@ import click
 from ringfence.cli.commit_options import commit_options
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_table
-from ringfence.cli.policies import show_applied
+from ringfence.cli.policies import ALLOW_LOCKOUT, show_applied, ssh_connection
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -61,15 +61,16 @@ def show(session: Session, /, *, revision: int, state: bool, output: str) -> Non
 @click.command()
 @REVISION
 @commit_options
+@ALLOW_LOCKOUT
 @output_option()
 @pass_session
-def rollback(session: Session, /, *, revision: int, why: str, confirm: int, output: str) -> None:
+def rollback(session: Session, /, *, revision: int, why: str, confirm: int, output: str, allow_lockout: bool) -> None:
     """Put the policies, services and entries by hand of a revision into force again, in one atomic commit.
 
     Endpoints stay as they are. Exit code 4 for a revision that is not kept.
     """
     with connect(session, why=why) as client:
-        answer = client.roll_back(revision, confirm)
+        answer = client.roll_back(revision, confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout)
     show_applied(answer, "brought back", output)
 
 

@@ -110,6 +110,7 @@ class Running:
         files, namespaces = PolicyFiles(), Namespaces()
         self.commit_log = CommitLog(self.directory / "commits")
         self.changes.commit_log = self.commit_log
+        node = NodePolicies(self.engine, uplinks=False, ports=())
         self.parts = Parts(
             "test",
             self.engine,
@@ -126,8 +127,8 @@ class Running:
                 Uplinks((), self.kernel.prefilter, self.kernel.uplinks),
                 self.directory / "prefilter.list",
             ),
-            Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log),
-            NodePolicies(self.engine, uplinks=False, ports=()),
+            Commits(self.engine, self.kernel, self.changes, files, namespaces, self.commit_log, node),
+            node,
             find,
         )
         service = Service(self.parts)

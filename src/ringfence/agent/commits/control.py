@@ -15,6 +15,7 @@ from ringfence.agent.commits.rollback import WayBack, way_back
 from ringfence.agent.journal import Item, Journal
 from ringfence.agent.kernel import Kernel
 from ringfence.agent.namespaces import Namespaces
+from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.store import PolicyFiles
 from ringfence.api.author import author
 from ringfence.api.commit_shapes import CommitDetail, CommitShape
@@ -39,8 +40,10 @@ class Commits:
         files: PolicyFiles,
         namespaces: Namespaces,
         log: CommitLog,
+        node: NodePolicies,
     ) -> None:
         self._engine = engine
+        self._node = node
         self._kernel = kernel
         self._changes = changes
         self._files = files
@@ -89,10 +92,15 @@ class Commits:
         applied = _applied(made.revision, changed, start)
         return {**applied, "goes_back_at": rfc3339(pending.until)} if pending else applied
 
-    async def roll_back(self, revision: int, confirm_seconds: float = 0) -> Applied:
-        """Bring what was wanted at a revision into force. Raises `NotFound` for one that the log does not reach."""
+    async def roll_back(
+        self, revision: int, confirm_seconds: float = 0, ssh_connection: str = "", *, allow_lockout: bool = False
+    ) -> Applied:
+        """Bring what was wanted at a revision into force. Raises `NotFound` for one that the log does not reach, and
+        `BadInput` where it would cut a connection as `NodePolicies.check` has it.
+        """
         state = await asyncio.to_thread(self._log.state_at, revision)
         back = self._way_back(state)
+        self._node.check(back.applied, back.deleted, ssh_connection, allow_lockout=allow_lockout)
         applied = await self.change(back.event, f"rollback to {revision}", back.changed, back.remember, confirm_seconds)
         self._namespaces.confirm(back.namespaces)
         return applied

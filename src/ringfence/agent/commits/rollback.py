@@ -26,6 +26,7 @@ from ringfence.engine.events import (
     Together,
 )
 from ringfence.policy.manifest import Namespace
+from ringfence.policy.rule import Policy
 from ringfence.service import stored
 
 
@@ -37,6 +38,16 @@ class WayBack:
     remember: Mapping[Item, object]
     changed: Mapping[str, str]
     namespaces: tuple[Namespace, ...]
+
+    @property
+    def applied(self) -> list[Policy]:
+        """The policies that come into force."""
+        return [policy for each in self.event.events if isinstance(each, PoliciesApplied) for policy in each.policies]
+
+    @property
+    def deleted(self) -> list[str]:
+        """The uids of those that go."""
+        return [uid for each in self.event.events if isinstance(each, PoliciesDeleted) for uid in each.uids]
 
 
 def way_back(state: State, engine: Engine, files: PolicyFiles, namespaces: Namespaces) -> WayBack:
