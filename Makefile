@@ -76,6 +76,7 @@ bench: setup
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.policy_compile
 	$(PYTHON) -m benchmarks.explain
+	$(PYTHON) -m benchmarks.policy_changes
 
 # Debian packages for the comparison: a consumer in C by libbpf's own headers.
 bench-events: setup
