@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: setup test-setup demo test check format generate bench bench-events prove clean help
+.PHONY: setup test-setup demo test check format generate bench bench-events prove fuzz clean help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help:
-	echo "make setup | demo | test | check | format | generate | bench | bench-events | prove | clean"
+	echo "make setup | demo | test | check | format | generate | bench | bench-events | prove | fuzz | clean"
 
 setup: $(VENV)/.installed $(OBJECT)
 
@@ -76,6 +76,7 @@ bench: setup
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.policy_compile
 	$(PYTHON) -m benchmarks.explain
+	$(PYTHON) -m benchmarks.policy_changes
 
 # Debian packages for the comparison: a consumer in C by libbpf's own headers.
 bench-events: setup
@@ -88,6 +89,10 @@ bench-events: setup
 # Without end, until stopped; a counterexample becomes a spec file.
 prove: setup
 	$(PYTHON) -m tests.generated.prove
+
+# Some minutes of mutated packets with a new seed; a failure names it, and the packet goes into tests/bpf/corpus.
+fuzz: setup
+	FUZZ_PACKETS=200000 FUZZ_SEED=$$(date +%s) $(PYTHON) -m pytest tests/bpf/test_fuzz.py
 
 clean:
 	rm -rf $(VENV) build dist $(OBJECT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import_linter.out

@@ -10,19 +10,16 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
 
+from benchmarks.policy_world import manifests
 from ringfence.policy.explanation.who import Asked, explain_in
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import World, build_world
 from ringfence.traffic import parse_traffic
 
-COUNT: Final = 1000
-NAMESPACES: Final = 20
-TIERS: Final = 7
 ROUNDS: Final = 15
 #: What the issue allows.
 MOST_MS: Final = 50.0
@@ -37,7 +34,7 @@ QUESTIONS: Final = {
 
 def main() -> int:
     """Measure all questions, print them as a table; with a path, write them there as JSON too."""
-    world = build_world(parse_documents([Source("world.yaml", "---\n".join(_documents()))]))
+    world = build_world(parse_documents([Source("world.yaml", manifests())]))
     print(f"{'question':<30}{'verdict':>8}{'median':>9}{'worst':>9}   ms")
     found: dict[str, dict[str, Any]] = {}
     for name, asked in QUESTIONS.items():
@@ -58,32 +55,6 @@ def _measured(world: World, source: str, destination: str, port: str) -> tuple[s
         verdict = explain_in(world, Asked(source), Asked(destination), parse_traffic(port))["verdict"]
         times.append((process_time() - start) * 1000)
     return verdict, times
-
-
-def _documents() -> Iterator[str]:
-    for index in range(COUNT):
-        labels = f"{{app: a{index}, tier: t{index % TIERS}, instance: i{index}}}"
-        yield f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: p{index}, namespace: ns{index % NAMESPACES}, labels: {labels}}}
-status: {{podIP: 10.{index // 250}.{index % 250}.1}}
-"""
-        yield f"""
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {{name: p{index}, namespace: ns{index % NAMESPACES}}}
-spec:
-  endpointSelector: {{matchLabels: {{app: a{index}}}}}
-  ingress:
-  - fromEndpoints: [{{matchLabels: {{tier: t{index % TIERS}}}}}]
-    toPorts: [{{ports: [{{port: "80", protocol: TCP}}, {{port: "443", protocol: TCP}}]}}]
-  - fromCIDR: [10.{index % 250}.0.0/16]
-  egress:
-  - toEndpoints: [{{matchLabels: {{tier: t{index % TIERS}}}}}]
-  - toEndpoints: [{{matchLabels: {{k8s-app: kube-dns, io.kubernetes.pod.namespace: kube-system}}}}]
-    toPorts: [{{ports: [{{port: "53", protocol: UDP}}]}}]
-"""
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def test_who_is_connected_is_not_cut_off(agent: Agent, family: int) -> None:
             accepted.recv(16)
 
 
-def test_a_deletion_does_not_cut_off_either(agent: Agent) -> None:
+def test_a_deletion_or_a_way_back_does_not_cut_off_either(agent: Agent) -> None:
     """Who takes the policy away that lets an administrator in, beside one that isolates, is refused too."""
     ssh = SSH_TOO.replace("name: edge", "name: ssh")
     with (
@@ -193,7 +193,13 @@ def test_a_deletion_does_not_cut_off_either(agent: Agent) -> None:
         with pytest.raises(BadInput, match="would cut"):
             api.delete_policies(["ssh"])
         assert [each["uid"].rpartition("/")[2] for each in api.policies()] == ["edge", "ssh"]
+        # Nor does the way back to a revision at which only the policy that isolates was in force.
         api.delete_policies(["ssh", "edge"])
+        edge = api.apply_policies([("edge.yaml", POLICY)], allow_lockout=True)["revision"]
+        api.delete_policies(["edge"])
+        with pytest.raises(BadInput, match="would cut"):
+            api.roll_back(edge)
+        api.roll_back(edge, allow_lockout=True)
 
 
 def test_the_connection_of_the_environment_is_not_cut(agent: Agent, tmp_path: Path) -> None:

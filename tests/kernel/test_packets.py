@@ -30,6 +30,8 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
 DELIVERIES = pytest.mark.parametrize("delivery", list(Delivery), ids=lambda each: each.name.lower())
 TCP, UDP, SCTP = socket.IPPROTO_TCP, socket.IPPROTO_UDP, 132
 PORT = 8080
+MTU = 1500
+UDP_SEGMENT = 103  # linux/udp.h
 #: More than the largest packet that segmentation offload makes of it.
 MEGABYTE = os.urandom(1 << 20)
 
@@ -307,3 +309,38 @@ def test_who_is_no_endpoint_is_the_world(pair: Pair, family: int) -> None:
             closed.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 closed.recv(64)
+
+
+@FAMILIES
+@DELIVERIES
+def test_packets_larger_than_the_mtu_are_judged_whole(pair: Pair, family: int, delivery: Delivery) -> None:
+    """Segmentation offload goes on through our programs: TCP's large packets are judged as one and arrive unchanged."""
+    pair.allow(TCP, PORT)
+    pair.deliver(delivery)
+    pair.host.every_packet_writes_an_event()
+    with ExitStack() as stack:
+        client, accepted = connected(pair, family, stack)
+        sender = threading.Thread(target=client.sendall, args=(MEGABYTE,))
+        sender.start()
+        assert read_all(accepted, len(MEGABYTE)) == MEGABYTE
+        sender.join()
+    told = pair.host.ring.read()
+    assert max(told["length"]) > 10 * MTU
+    assert not told["reason"].any()
+
+
+@FAMILIES
+@DELIVERIES
+def test_datagrams_sent_as_one_arrive_as_many(pair: Pair, family: int, delivery: Delivery) -> None:
+    """Datagrams that a sender hands over together (UDP_SEGMENT) are judged as one packet and arrive one by one."""
+    pair.allow(UDP, PORT)
+    pair.deliver(delivery)
+    size, count = 1200, 30
+    with ExitStack() as stack:
+        receiver = stack.enter_context(closing(pair.back.socket(address=address_of(pair.back, family), port=PORT)))
+        sender = stack.enter_context(closing(pair.front.socket(address=address_of(pair.front, family))))
+        sender.setsockopt(UDP, UDP_SEGMENT, size)
+        sender.sendto(MEGABYTE[: size * count], (address_of(pair.back, family), PORT))
+        assert b"".join(receiver.recv(2 * size) for _ in range(count)) == MEGABYTE[: size * count]
+    [told] = pair.host.ring.read()
+    assert told["length"] > size * count

@@ -72,10 +72,14 @@ class EventCounts(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What an interface is found to run: the mechanism, and whether both of our programs are there."""
+    """What an interface is found to run: the mechanism, whether both of our programs are there, why packets may pass
+    them by, and what of others runs after them.
+    """
 
     mechanism: str
     programs_ok: bool
+    problems: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 class ConnectionTable(Protocol):

@@ -13,7 +13,7 @@ from ringfence.agent.kernel import Count, Entry, EventCounts, EventSettings, Hit
 from ringfence.agent.live_prefilter import LivePrefilter
 from ringfence.agent.live_uplinks import LiveUplinks
 from ringfence.agent.tracking import CONNTRACK, Tracking
-from ringfence.datapath import attach, clsact, xdp
+from ringfence.datapath import attach, clsact, hookorder, xdp
 from ringfence.datapath.balancing import BackendFound, FrontendFound, read_backends, read_frontends
 from ringfence.datapath.bpf import program_info
 from ringfence.datapath.commit import Committer
@@ -138,7 +138,9 @@ class LiveKernel:
         if not ifindex:
             return Hook("none", programs_ok=False)
         found = {str(each.mechanism) for each in attach.query(ifindex)}
-        return Hook("+".join(sorted(found)) or "none", attach.programs_ok(self._loaded, ifindex))
+        seen = hookorder.order(self._loaded, ifindex)
+        programs_ok = attach.programs_ok(self._loaded, ifindex)
+        return Hook("+".join(sorted(found)) or "none", programs_ok, seen.problems, seen.others)
 
     def hits(self) -> Hits:
         return self._maps["record_hits"].dump()[1]

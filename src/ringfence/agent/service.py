@@ -357,6 +357,8 @@ def _attachment(endpoint: shapes.EndpointShape, hook: Hook) -> shapes.Attachment
         "ifindex": endpoint["ifindex"],
         "mechanism": hook.mechanism,
         "programs_ok": hook.programs_ok,
+        "problems": list(hook.problems),
+        "others": list(hook.others),
         "delivery": endpoint["delivery"],
         "delivery_reason": endpoint["delivery_reason"],
     }
@@ -369,4 +371,9 @@ def _aggregation(request: shapes.EndpointRequest | shapes.EndpointConfig, known:
 
 
 def _missing(attached: list[shapes.Attachment]) -> list[str]:
-    return [f"{each['endpoint']}: programs missing" for each in attached if not each["programs_ok"]]
+    """Why packets may pass unjudged; an interface that is gone has no programs."""
+    told = [(each["endpoint"], problem) for each in attached for problem in each["problems"]]
+    told += [
+        (each["endpoint"], "programs missing") for each in attached if not each["programs_ok"] and not each["problems"]
+    ]
+    return [f"{endpoint}: {problem}" for endpoint, problem in told]

@@ -37,12 +37,16 @@ class VerdictCounts(TypedDict):
 
 
 class Attachment(TypedDict):
-    """How an endpoint's interface is hooked. `programs_ok`: both programs were found there by a query just now."""
+    """How an endpoint's interface is hooked. `programs_ok`: both programs were found there by a query just now.
+    `problems` say why packets may pass unjudged, `others` what of other tools runs there besides.
+    """
 
     endpoint: str
     ifindex: int
     mechanism: str
     programs_ok: bool
+    problems: list[str]
+    others: list[str]
     delivery: str
     delivery_reason: str
 

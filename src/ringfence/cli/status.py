@@ -132,6 +132,9 @@ def _print_attachments(state: Status) -> None:
         ),
         right=("IFINDEX",),
     )
+    for attached in state["attach"]:
+        for other in attached["others"]:
+            click.echo(f"also at {attached['endpoint']}: {other}")
 
 
 def _print_drops(state: Status) -> None:

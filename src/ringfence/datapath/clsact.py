@@ -31,8 +31,9 @@ _NONE: Final = frozenset({errno.ENODEV, errno.EINVAL, errno.ENOENT})
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A bpf filter as the kernel lists it."""
+    """A filter as the kernel lists it; only those of kind bpf have a name and a program."""
 
+    kind: str
     name: str
     program_id: int
     direct_action: bool
@@ -58,14 +59,17 @@ def _place(ifindex: int, hook: Hook) -> bytes:
 
 
 def remove(names: frozenset[str], ifindex: int) -> None:
-    """Take the filters of these names off, and the qdisc with them when nothing else uses it."""
+    """Take the filters of these names off, and the qdisc with the last of them when nothing else uses it.
+
+    Where none of ours was, the qdisc is somebody else's and stays, with whatever kind of filters it has.
+    """
     with Netlink() as netlink:
         if ifindex not in _interfaces(netlink):
             return
-        for hook in Hook:
-            if any(found.name in names for found in _filters(netlink, ifindex, hook)):
-                netlink.tell(_DELFILTER, 0, _place(ifindex, hook) + attribute(_TCA_KIND, "bpf"))
-        if not any(_filters(netlink, ifindex, hook) for hook in Hook):
+        ours = [hook for hook in Hook if any(found.name in names for found in _filters(netlink, ifindex, hook))]
+        for hook in ours:
+            netlink.tell(_DELFILTER, 0, _place(ifindex, hook) + attribute(_TCA_KIND, "bpf"))
+        if ours and not any(_chain(netlink, ifindex, hook) for hook in Hook):
             netlink.tell(_DELQDISC, 0, _TC.pack(0, ifindex, _CLSACT_HANDLE, _CLSACT_PARENT, 0))
 
 
@@ -73,6 +77,12 @@ def listed(ifindex: int, hook: Hook) -> list[Filter]:
     """The bpf filters at a hook. An interface that is gone, or has no clsact, has none."""
     with Netlink() as netlink:
         return _filters(netlink, ifindex, hook)
+
+
+def chain(ifindex: int, hook: Hook) -> list[Filter]:
+    """As `listed`, but the filters of all kinds, in the order in which they run."""
+    with Netlink() as netlink:
+        return _chain(netlink, ifindex, hook)
 
 
 def holders(programs: Collection[int]) -> set[int]:
@@ -86,23 +96,32 @@ def holders(programs: Collection[int]) -> set[int]:
 
 
 def _filters(netlink: Netlink, ifindex: int, hook: Hook) -> list[Filter]:
+    return [found for found in _chain(netlink, ifindex, hook) if found.kind == "bpf"]
+
+
+def _chain(netlink: Netlink, ifindex: int, hook: Hook) -> list[Filter]:
     try:
         messages = netlink.dump(_GETFILTER, _TC.pack(0, ifindex, 0, _PARENT[hook], 0), _TC.size)
     except OSError as error:
         if error.errno in _NONE:
             return []
         raise
-    return list(_bpf(messages))
+    return list(_read(messages))
 
 
-def _bpf(messages: list[Message]) -> Iterator[Filter]:
-    """Those that hold a program: a dump begins each preference with a filter that has no options."""
+def _read(messages: list[Message]) -> Iterator[Filter]:
+    """Those that do something: a dump begins each preference with a filter that has no options."""
     for message in messages:
-        if message.text(_TCA_KIND) == "bpf" and _TCA_OPTIONS in message.attributes:
+        if _TCA_OPTIONS not in message.attributes:
+            continue
+        kind = message.text(_TCA_KIND)
+        if kind != "bpf":
+            yield Filter(kind, "", 0, direct_action=False)
+        else:
             options = Message(0, b"", attributes(message.attributes[_TCA_OPTIONS]))
             flags = options.number(_TCA_BPF_FLAGS) or 0
             number = options.number(_TCA_BPF_ID) or 0
-            yield Filter(options.text(_TCA_BPF_NAME), number, bool(flags & _DIRECT_ACTION))
+            yield Filter(kind, options.text(_TCA_BPF_NAME), number, bool(flags & _DIRECT_ACTION))
 
 
 def _interfaces(netlink: Netlink) -> set[int]:

@@ -78,6 +78,8 @@ class Answers:
                     "ifindex": 4,
                     "mechanism": "tcx",
                     "programs_ok": False,
+                    "problems": [],
+                    "others": ["tcx program 9 runs after to_endpoint at egress"],
                     "delivery": "stack",
                     "delivery_reason": "filter rules",
                 }

@@ -257,7 +257,14 @@ def test_monitor_as_json_is_the_agents_document(run: Run) -> None:
 def test_status_shows_what_is_wrong(run: Run) -> None:
     """Lost events, missing programs, drops and warnings stand out in the status."""
     shown = run("status").stdout
-    for told in ("1 at ring", "MISSING", "filter rules", "policy denied", "warning: the ring is nearly full"):
+    for told in (
+        "1 at ring",
+        "MISSING",
+        "filter rules",
+        "policy denied",
+        "warning: the ring is nearly full",
+        "also at backend: tcx program 9",
+    ):
         assert told in shown
 
 

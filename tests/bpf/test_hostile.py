@@ -1,0 +1,72 @@
+"""Every packet of the corpus at every hook: it is answered as the corpus says, told once, and left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+
+from ringfence.abi import Direction, Reason
+from ringfence.datapath.prefilter import PrefilterTable
+from ringfence.datapath.syscall import prog_test_run
+from tests.bpf.conftest import BACKEND, FRONTEND
+from tests.bpf.host import Host, Outcome, key
+from tests.bpf.hostile import Hostile, corpus
+from tests.bpf.packets import SERVER_PORT
+
+CORPUS = pytest.mark.parametrize("packet", list(corpus()), ids=lambda packet: packet.name.replace(" ", "-"))
+XDP_DROP = 1
+
+
+@pytest.fixture
+def closed(host: Host) -> Host:
+    """The frontend may open TCP and UDP to one port of the backend, and nothing else."""
+    for name in host.endpoints:
+        for direction in Direction:
+            host.isolate(name, direction)
+    for protocol in (6, 17):
+        host.allow(key(FRONTEND, Direction.EGRESS, BACKEND, protocol=protocol, port=SERVER_PORT))
+        host.allow(key(BACKEND, Direction.INGRESS, FRONTEND, protocol=protocol, port=SERVER_PORT))
+    return host
+
+
+@pytest.fixture
+def prefilter(host: Host) -> Iterator[Host]:
+    """The workloads' prefixes are on the prefilter's list, as if they were forged outside."""
+    table = PrefilterTable(host.loaded.maps)
+    table.replace([ip_network("10.0.0.0/8"), ip_network("fd00::/16")])
+    yield host
+    table.replace([])
+
+
+def told(outcome: Outcome) -> str:
+    """As the corpus says it; what is dropped without an event, or told twice, fails."""
+    if outcome.passed:
+        return "pass"
+    assert outcome.reason != Reason.FORWARDED
+    return f"drop {outcome.reason.name}"
+
+
+@CORPUS
+def test_what_a_workload_sends(closed: Host, packet: Hostile) -> None:
+    """A hostile packet leaves a workload only where policy allows what it is; what is dropped is not changed."""
+    outcome = closed.sends("frontend", packet.frame)
+    assert told(outcome) == packet.outcomes["from_endpoint"]
+    assert outcome.passed or outcome.run.data == packet.frame
+
+
+@CORPUS
+def test_what_a_workload_is_given(closed: Host, packet: Hostile) -> None:
+    """A hostile packet comes to a workload only where policy allows what it is, and unchanged."""
+    outcome = closed.gets("backend", packet.frame)
+    assert told(outcome) == packet.outcomes["to_endpoint"]
+    assert outcome.run.data == packet.frame
+
+
+@CORPUS
+def test_what_comes_from_outside(prefilter: Host, packet: Hostile) -> None:
+    """No form of a packet hides its source from the prefilter."""
+    run = prog_test_run(prefilter.loaded.programs["from_outside"], packet.frame)
+    assert ("drop PREFILTER" if run.retval == XDP_DROP else "pass") == packet.outcomes["from_outside"]
+    assert run.data == packet.frame
