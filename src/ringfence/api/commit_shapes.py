@@ -46,5 +46,3 @@ class RollbackRequest(Guard):
     """How to go back. `confirm_seconds`: it goes back itself, after so long, unless it is confirmed."""
 
     confirm_seconds: NotRequired[float]
-    ssh_connection: NotRequired[str]
-    allow_lockout: NotRequired[bool]

@@ -9,7 +9,7 @@ import click
 from ringfence.cli.commit_options import ALLOW_LOCKOUT, commit_options, ssh_connection
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_table
-from ringfence.cli.policies import ALLOW_LOCKOUT, show_applied, ssh_connection
+from ringfence.cli.policies import show_applied
 from ringfence.cli.session import Session, pass_session
 
 if TYPE_CHECKING:

@@ -43,7 +43,6 @@ class Commits:
         node: NodePolicies,
     ) -> None:
         self._engine = engine
-        self._node = node
         self._kernel = kernel
         self._changes = changes
         self._files = files

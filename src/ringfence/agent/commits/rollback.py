@@ -41,16 +41,6 @@ class WayBack:
     policies: tuple[Policy, ...]
     gone: tuple[str, ...]
 
-    @property
-    def applied(self) -> list[Policy]:
-        """The policies that come into force."""
-        return [policy for each in self.event.events if isinstance(each, PoliciesApplied) for policy in each.policies]
-
-    @property
-    def deleted(self) -> list[str]:
-        """The uids of those that go."""
-        return [uid for each in self.event.events if isinstance(each, PoliciesDeleted) for uid in each.uids]
-
 
 def way_back(state: State, engine: Engine, files: PolicyFiles, namespaces: Namespaces) -> WayBack:
     """What leads from what is in force to a state. Nothing is changed by this."""
