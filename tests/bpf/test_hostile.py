@@ -70,3 +70,12 @@ def test_what_comes_from_outside(prefilter: Host, packet: Hostile) -> None:
     run = prog_test_run(prefilter.loaded.programs["from_outside"], packet.frame)
     assert ("drop PREFILTER" if run.retval == XDP_DROP else "pass") == packet.outcomes["from_outside"]
     assert run.data == packet.frame
+
+
+@CORPUS
+@pytest.mark.parametrize("program", ["from_uplink", "to_uplink"])
+def test_what_passes_an_uplink(closed: Host, packet: Hostile, program: str) -> None:
+    """Where nothing is to be translated, a hostile packet is left as it is: the stack is what judges it there."""
+    outcome = closed.run(program, packet.frame)
+    assert outcome.run.data == packet.frame
+    assert outcome.passed or outcome.reason == Reason.FRAGMENT_WITHOUT_FIRST

@@ -13,11 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from ringfence.cli.main import cli
-from ringfence.datapath import clsact, links
+from ringfence.datapath import attach, clsact, links
 from ringfence.datapath.libbpf import BpfObject
 from ringfence.datapath.links import Hook
-from ringfence.datapath.loader import PIN_ROOT
+from ringfence.datapath.loader import PIN_ROOT, LoadedObject, load
 from ringfence.datapath.syscall import obj_get
+from ringfence.errors import Unavailable
+from ringfence.lab import namespaces
+from tests.bpf.conftest import SMALL
 from tests.kernel.agents import Agent
 from tests.kernel.conftest import AddWorkload
 from tests.kernel.world import Node, Workload, answers, ask, owned_name
@@ -231,3 +234,33 @@ def test_an_index_used_again_is_another_interface(
             pass  # the agent hears of it; its answers are what is waited for
     assert [] == node.run(lambda: links.prog_query(index, Hook.EGRESS))
     assert "warning: server: programs missing" in status(agent)
+
+
+def test_a_deleted_namespace_is_told(
+    node: Node, client: Workload, server: Workload, make_agent: Callable[..., Agent]
+) -> None:
+    """A namespace deleted under us takes its interface along: its endpoint is disconnected, the others go on."""
+    agent = make_agent()
+    agent.add(client, "client", "app=client")
+    manage(agent, server)
+    namespaces.remove(server.namespace)
+    with agent.client() as api:
+        while api.endpoint("server")["state"] != "disconnected":
+            pass  # the agent hears of it; its answers are what is waited for
+        assert api.endpoint("client")["state"] == "ready"
+    assert [] == node.run(lambda: links.listed(server.ifindex, Hook.EGRESS))
+    told = status(agent)
+    assert "warning: server: programs missing" in told
+    assert "warning: client" not in told
+
+
+@pytest.mark.parametrize("mechanism", list(attach.Mechanism))
+def test_a_program_of_another_type_is_refused(
+    node: Node, server: Workload, pins: Path, mechanism: attach.Mechanism
+) -> None:
+    """An XDP program at a tc hook is refused by the kernel and told, and nothing of ours is left at the interface."""
+    with load({}, SMALL) as loaded:
+        wrong = LoadedObject({**loaded.programs, "to_endpoint": loaded.programs["from_outside"]}, loaded.maps)
+        with pytest.raises(Unavailable, match=f"cannot attach to interface {server.ifindex} by {mechanism}"):
+            node.run(lambda: attach.attach(wrong, server.ifindex, pins, mechanism))
+    assert () == node.run(lambda: attach.query(server.ifindex))
