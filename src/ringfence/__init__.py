@@ -9,8 +9,8 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _LIBRARY = (
-    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Replayed",
-    "Report", "RingfenceError", "Verdict", "learn", "load", "parse",
+    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Reach",
+    "Replayed", "Report", "RingfenceError", "Verdict", "learn", "load", "parse",
 )  # fmt: skip
 __all__ = ["__version__", *_LIBRARY]  # noqa: PLE0604 - names of the library are texts
 

@@ -7,6 +7,7 @@ from ringfence.library import Learned as Learned
 from ringfence.library import NotFound as NotFound
 from ringfence.library import Policies as Policies
 from ringfence.library import Proof as Proof
+from ringfence.library import Reach as Reach
 from ringfence.library import Replayed as Replayed
 from ringfence.library import Report as Report
 from ringfence.library import RingfenceError as RingfenceError
@@ -26,6 +27,7 @@ __all__ = [
     "NotFound",
     "Policies",
     "Proof",
+    "Reach",
     "Replayed",
     "Report",
     "RingfenceError",

@@ -13,6 +13,7 @@ from os import PathLike, fspath
 from typing import Any, TypeVar
 
 from ringfence.abi import Verdict
+from ringfence.cli.policy_table import lines_of
 from ringfence.cli.recorded import of_file
 from ringfence.cli.sources import read
 from ringfence.errors import BadInput, NotFound, RingfenceError
@@ -21,6 +22,7 @@ from ringfence.flow.replayed import Replaying
 from ringfence.policy.builtin import Settings
 from ringfence.policy.check import check_parsed
 from ringfence.policy.diff import Change, difference
+from ringfence.policy.drawing import FORMS, Form
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.explanation.who import Asked, explain_in, place_question
 from ringfence.policy.findings import Finding
@@ -30,6 +32,8 @@ from ringfence.policy.learning.learn import learn as learn_of
 from ringfence.policy.learning.prove import Denied, Judge
 from ringfence.policy.learning.seen import Seen
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.policy.reach import Narrowing, Reach
+from ringfence.policy.reach import reach as reach_of
 from ringfence.policy.replay import History, Replayed
 from ringfence.policy.replay import replay as replay_of
 from ringfence.policy.test import JUDGES, Report, run_tests
@@ -40,8 +44,8 @@ from ringfence.traffic import Traffic, parse_traffic
 from ringfence.verdict import Judgement
 
 __all__ = [
-    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Replayed",
-    "Report", "RingfenceError", "Verdict", "learn", "load", "parse",
+    "BadInput", "Change", "Denied", "Finding", "Judgement", "Learned", "NotFound", "Policies", "Proof", "Reach",
+    "Replayed", "Report", "RingfenceError", "Verdict", "learn", "load", "parse",
 ]  # fmt: skip
 
 Flow = TypeVar("Flow")
@@ -101,6 +105,28 @@ class Policies:
     def changes(self, new: Policies) -> list[Change]:
         """What opens and what closes when these policies become `new`: groups of workloads, ports, and the rule."""
         return difference(self.parsed, new.parsed, new.settings)
+
+    def reach(
+        self, *, namespaces: Sequence[str] = (), sources: Sequence[str] = (), destinations: Sequence[str] = ()
+    ) -> Reach:
+        """Groups that no policy tells apart, and the ports on which each reaches each.
+
+        Narrowed to paths with an end in one of the namespaces, from and to names or patterns such as `shop/*`.
+        """
+        return reach_of(self.parsed, self.settings, Narrowing(tuple(namespaces), tuple(sources), tuple(destinations)))
+
+    def graph(self, form: Form = "svg", *, defaults: bool = False, **narrowed: Sequence[str]) -> str:
+        """The reachability as a text of SVG, Mermaid or DOT; `narrowed` as for `reach`.
+
+        With `defaults` also what gets through because nothing isolates either end. Raises BadInput for another form.
+        """
+        if form not in FORMS:
+            raise BadInput(f"no form {form!r}; expected {' or '.join(FORMS)}")
+        return FORMS[form](self.reach(**narrowed), defaults=defaults)
+
+    def table(self, *, width: int = 120, **narrowed: Sequence[str]) -> str:
+        """The reachability as a matrix, in parts no wider than `width` characters; `narrowed` as for `reach`."""
+        return "\n".join(lines_of(self.reach(**narrowed), width))
 
     def replay(self, flows: str | PathLike[str] | Iterable[str], *, old: Policies | None = None) -> Replayed:
         """Recorded flows judged by these policies: what would have been decided otherwise; flows as for `learn`.

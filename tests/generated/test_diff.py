@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from ringfence.identity.prefixes import Address, Network, host_network
 from ringfence.policy.classes import longest
-from ringfence.policy.diff import EVERYTHING, Change, Group, difference
+from ringfence.policy.diff import Change, Group, difference
 from ringfence.policy.evaluate import Oracle, addresses
+from ringfence.policy.ports import EVERYTHING
 from ringfence.policy.world import Actor
 from ringfence.traffic import Traffic
 from tests.generated.judging import packets, world_of

@@ -24,6 +24,8 @@ COMMANDS = {
     "learn": Lazy("ringfence.cli.policy_learn:learn", "Learn a least set of policies from flows, and prove it."),
     "diff": Lazy("ringfence.cli.policy_diff:diff", "Show what a change of policies opens and closes."),
     "replay": Lazy("ringfence.cli.policy_replay:replay", "Show which recorded flows proposed policies would change."),
+    "graph": Lazy("ringfence.cli.policy_graph:graph", "Draw who reaches whom: SVG, Mermaid or DOT."),
+    "table": Lazy("ringfence.cli.policy_table:table", "Show who reaches whom as a matrix."),
     "verify": Lazy("ringfence.cli.policy_verify:verify", "Prove that the compiled policies say what they say."),
 }
 

@@ -15,10 +15,9 @@ from ringfence.cli.sources import read
 from ringfence.errors import BadInput
 from ringfence.flow.weighing import weigh
 from ringfence.policy.builtin import Settings
-from ringfence.policy.classes import Span
-from ringfence.policy.diff import EVERYTHING, OTHERS, Change, Group, difference
+from ringfence.policy.diff import Change, Group, difference
 from ringfence.policy.parse import Parsed, Source, parse_documents
-from ringfence.traffic import LAST_PORT, format_protocol, format_traffic
+from ringfence.policy.ports import ports_text, span_text
 
 #: Exit codes beside 0, nothing changes. Those below are errors'.
 OPENED, CLOSED, BOTH = 5, 6, 7
@@ -85,23 +84,6 @@ def _names(groups: Sequence[Group]) -> str:
     return ", ".join([*shown, f"{rest} more"] if rest > 0 else shown)
 
 
-def ports_text(ports: Iterable[Span]) -> str:
-    """Ranges of ports as people write them: `80/TCP, 8000-8100/TCP, all UDP`."""
-    return ", ".join(_span_text(each) for each in ports)
-
-
-def _span_text(span: Span) -> str:
-    if span == EVERYTHING:
-        return "everything"
-    if span.protocol == OTHERS:
-        return "other protocols"
-    if span.first == 0 and span.last in (255, LAST_PORT):
-        return f"all {format_protocol(span.protocol)}"
-    if span.first == span.last:
-        return format_traffic(span.protocol, span.first)
-    return f"{span.first}-{span.last}/{format_protocol(span.protocol)}"
-
-
 def _used(count: int) -> str:
     return f"used {count} times" if count else "never used"
 
@@ -131,7 +113,7 @@ def _document(change: Change, weight: int | None) -> dict[str, Any]:
         "change": "opens" if change.opened else "closes",
         "sources": [{"name": each.name, "labels": list(each.labels)} for each in change.sources],
         "destinations": [{"name": each.name, "labels": list(each.labels)} for each in change.destinations],
-        "ports": [_span_text(each) for each in change.ports],
+        "ports": [span_text(each) for each in change.ports],
         "rule": {"policy": rule.policy, "text": rule.text, "origin": rule.origin} if rule else None,
         "flows": weight,
     }

@@ -7,8 +7,9 @@ from ipaddress import ip_address, ip_network
 
 from ringfence.errors import BadInput
 from ringfence.flow.pasted import Pasted, read_pasted
-from ringfence.policy.diff import EVERYTHING, OTHERS, Change, Group
+from ringfence.policy.diff import Change, Group
 from ringfence.policy.explanation.who import Asked
+from ringfence.policy.ports import EVERYTHING, OTHERS
 from ringfence.traffic import Protocol, Traffic
 
 

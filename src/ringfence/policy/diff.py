@@ -11,32 +11,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ringfence.abi import Direction
 from ringfence.identity.ipcache import UNKNOWN_ADDRESS, Known
 from ringfence.identity.prefixes import Address, Network, host_network
 from ringfence.policy.builtin import Settings
-from ringfence.policy.classes import Span, longest, traffic_classes, witness
+from ringfence.policy.classes import Span, longest, witness
 from ringfence.policy.evaluate import Oracle, peer_meant
 from ringfence.policy.naming import outside_name, workload_name
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Placed, entities, place, selectors
+from ringfence.policy.ports import ALWAYS, EVERYTHING, OTHERS, joined, kinds_of_traffic, segments
 from ringfence.policy.rule import BUILT_IN, Rule
 from ringfence.policy.verify import carries, spans_of
 from ringfence.policy.world import DEFAULT_SETTINGS, World, build_world
-from ringfence.traffic import LAST_PORT, Protocol, Traffic, last_port
+from ringfence.traffic import Traffic
 from ringfence.verdict import Judgement, RuleText
 
 Named = TypeVar("Named")
 Progress = Callable[[int, int], None]
-#: Told apart whether a rule names them or not, so that what is said of other protocols is plain.
-_ALWAYS: Final = tuple(Span(each, 0, last_port(each)) for each in Protocol)
-#: In place of a protocol: all that are neither of these nor named by a rule.
-OTHERS: Final = -1
-#: All ports of all protocols.
-EVERYTHING: Final = Span(-2, 0, LAST_PORT)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -157,7 +151,7 @@ class _Comparison:
     def _differs(self, direction: Direction, subject: Placed, peer: Placed, rules: list[Rule]) -> bool:
         ends = (subject, peer) if direction is Direction.EGRESS else (peer, subject)
         actors = ends[0].as_subject, ends[1].as_subject
-        for traffic in _traffic(rules, ends[1]):
+        for traffic in kinds_of_traffic(rules, ends[1]):
             if carries(subject.address.version, traffic):
                 verdicts = {oracle.decide(direction, *actors, traffic).verdict for oracle in self._oracles}
                 if len(verdicts) > 1:
@@ -175,9 +169,9 @@ class _Comparison:
             for rule in oracle.selecting(direction, end)
         ]
         found: dict[tuple[bool, RuleText | None], list[Span]] = defaultdict(list)
-        named = {span.protocol for span in (*_ALWAYS, *spans_of(rules, destination))}
+        named = {span.protocol for span in (*ALWAYS, *spans_of(rules, destination))}
         asked = 0
-        for span in _segments(_traffic(rules, destination)):
+        for span in segments(kinds_of_traffic(rules, destination)):
             traffic = Traffic(span.protocol, span.first)
             if not carries(source.address.version, traffic):
                 continue
@@ -188,7 +182,7 @@ class _Comparison:
                 found[new.allowed, _responsible(old, new)].append(whose)
         groups = self._group(source), self._group(destination)
         for (opened, rule), spans in found.items():
-            ports = (EVERYTHING,) if len(spans) == asked else tuple(_joined(spans))
+            ports = (EVERYTHING,) if len(spans) == asked else tuple(joined(spans))
             yield _PairChange(opened, *groups, ports, rule)
 
     def _group(self, placed: Placed) -> Group:
@@ -214,32 +208,6 @@ class _PairChange:
 def _said(rule: Rule) -> Rule:
     """What a rule says, whoever says it and wherever it stands."""
     return replace(rule, policy="", index=0, origin=BUILT_IN)
-
-
-def _traffic(rules: Iterable[Rule], destination: Placed) -> list[Traffic]:
-    return traffic_classes([*_ALWAYS, *spans_of(rules, destination)])
-
-
-def _segments(classes: list[Traffic]) -> Iterator[Span]:
-    """From one of each kind of traffic to all of that kind."""
-    for protocol, found in groupby(classes, key=lambda each: each.protocol):
-        starts = [each.port for each in found]
-        ends = [after - 1 for _, after in pairwise(starts)]
-        yield from (
-            Span(protocol, *each) for each in zip(starts, [*ends, min(last_port(protocol), LAST_PORT)], strict=True)
-        )
-
-
-def _joined(spans: list[Span]) -> Iterator[Span]:
-    """Neighbours as one."""
-    whole = spans[0]
-    for span in spans[1:]:
-        if span.protocol == whole.protocol and span.first == whole.last + 1:
-            whole = whole._replace(last=span.last)
-        else:
-            yield whole
-            whole = span
-    yield whole
 
 
 def _responsible(old: Judgement, new: Judgement) -> RuleText | None:

@@ -42,7 +42,7 @@ from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Addresses, PeerClasses, Placed, complete_world, place, subjects
 from ringfence.policy.rule import Peers, Rule
 from ringfence.policy.test import compile_world
-from ringfence.policy.world import DEFAULT_SETTINGS, World
+from ringfence.policy.world import DEFAULT_SETTINGS, Actor, World
 from ringfence.traffic import Protocol, Traffic
 from ringfence.verdict import Decision
 
@@ -218,7 +218,7 @@ def carries(version: int, traffic: Traffic) -> bool:
     return traffic.protocol != (Protocol.ICMPV6 if version == 4 else Protocol.ICMP)
 
 
-def spans_of(rules: Iterable[Rule], destination: Placed) -> Iterator[Span]:
+def spans_of(rules: Iterable[Rule], destination: Placed | Actor) -> Iterator[Span]:
     """The ranges of ports that rules name, and the ports of a destination that they call by name."""
     chosen = list(rules)
     for ports in (ports for rule in chosen for ports in rule.traffic):
