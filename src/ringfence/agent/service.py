@@ -27,6 +27,7 @@ from ringfence.agent.node_policies import NodePolicies
 from ringfence.agent.observation import Observation, hubble_form
 from ringfence.agent.past import Past
 from ringfence.agent.prefix_list import PrefixList
+from ringfence.agent.previewing import Preview, failed_cases
 from ringfence.agent.recording import Recording, warnings
 from ringfence.agent.staging import Staging
 from ringfence.agent.store import PolicyFiles
@@ -34,6 +35,7 @@ from ringfence.agent.verification import Verification
 from ringfence.agent.wiring import Wiring
 from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.preview_shapes import PreviewShape
 from ringfence.api.service_shapes import ServiceShape
 from ringfence.datapath.interfaces import WorkloadInterface
 from ringfence.engine.commands import Attach
@@ -54,6 +56,7 @@ from ringfence.engine.events import (
     Workload,
 )
 from ringfence.errors import BadInput, NotFound, RingfenceError
+from ringfence.flow.connections import ConnectionFilter
 from ringfence.flow.filter import FlowFilter
 from ringfence.flow.query import FlowQuery
 from ringfence.flow.request import FlowRequest
@@ -238,6 +241,8 @@ class Service:
         sources = [Source(source["name"], source["text"]) for source in request["sources"]]
         parsed = await self._parse(sources)
         self._.node.guard(request, parsed.policies, ())
+        if request.get("gate"):
+            await self._pass_gate(parsed)
         remember = self._.files.applied(sources, parsed.policies) | self._.namespaces.applied(parsed.namespaces)
         relabelled = self._.namespaces.relabelled(parsed.namespaces, self._engine.endpoints)
         balanced: tuple[ServiceObject, ...] = (*parsed.services, *parsed.slices)
@@ -250,6 +255,28 @@ class Service:
         self._.namespaces.confirm(parsed.namespaces)
         warned = (*parsed.warnings, *self._.node.unenforced(parsed.policies))
         return {**applied, "warnings": [views.problem(each) for each in warned], "milliseconds": _since(start)}
+
+    async def preview(self, request: shapes.ApplyRequest) -> PreviewShape:
+        parsed = await self._parse([Source(source["name"], source["text"]) for source in request["sources"]])
+        return await self._preview(Preview(self._engine, parsed.policies))
+
+    async def _preview(self, preview: Preview) -> PreviewShape:
+        live = await self.inspection.connections(ConnectionFilter())
+        return await asyncio.to_thread(preview.shape, live, self._.past)
+
+    async def _pass_gate(self, parsed: Parsed) -> None:
+        """Raises `RingfenceError` where these files would cut a live connection, or a case of theirs fails."""
+        preview = Preview(self._engine, parsed.policies)
+        if parsed.tests:
+            settings = self._engine.state.settings
+            report = await asyncio.to_thread(failed_cases, parsed, preview.policies, settings)
+            if report.failed:
+                raise RingfenceError("\n".join([*report.failed[0].lines(), _refused(len(report.failed), "case")]))
+        cuts = (await self._preview(preview))["cuts"]
+        if cuts:
+            first = cuts[0]
+            told = f"{first['source']} -> {first['destination']} {first['port']} would be cut: {first['rule']}"
+            raise RingfenceError(f"{told}\n{_refused(len(cuts), 'live connection')}")
 
     async def _parse(self, sources: list[Source]) -> Parsed:
         if sum(len(source.text) for source in sources) > _PARSED_BESIDE:
@@ -344,6 +371,11 @@ class Service:
 
         subscriber = self._.hub.subscribe(wanted, _DIGESTED_EVENTS)
         return cast("AsyncIterator[flow_shapes.DigestShape]", self._.hub.digests(subscriber, seconds, about))
+
+
+def _refused(number: int, what: str) -> str:
+    verb = "fail" if what == "case" else "would be cut"
+    return f"{number} {what}{'s' if number > 1 else ''} {verb}: nothing was changed, as --gate demands"
 
 
 def _since(start: float) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ringfence.api import flow_shapes, shapes
     from ringfence.api.explaining import ExplainRequest, Explanation
     from ringfence.api.inspected import MapChange
+    from ringfence.api.preview_shapes import PreviewShape
     from ringfence.api.staged_shapes import Disagreement
     from ringfence.flow.request import Asked
 
@@ -143,12 +144,14 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls, StagedCalls):
         *,
         ssh_connection: str = "",
         allow_lockout: bool = False,
+        gate: bool = False,
     ) -> shapes.Applied:
         """Add policies given as (name, text) of files. Raises `BadInput` with every problem, nothing applied.
 
         With `confirm_seconds` they go back after that time unless `confirm` is called. Policies for the node that would
         cut `ssh_connection` (as SSH_CONNECTION has it) or a connection to one of the node's ports for administration
-        are a problem too, unless `allow_lockout`.
+        are a problem too, unless `allow_lockout`. With `gate` they are refused as well
+        where they would cut any live connection, or a PolicyTest among them fails.
         """
         files = [{"name": name, "text": text} for name, text in sources]
         body = {
@@ -157,8 +160,14 @@ class Client(BpfCalls, ServiceCalls, PrefilterCalls, CommitCalls, StagedCalls):
             "confirm_seconds": confirm_seconds,
             "ssh_connection": ssh_connection,
             "allow_lockout": allow_lockout,
+            "gate": gate,
         }
         return cast("shapes.Applied", self._call("POST", "/v1/policies", body=body))
+
+    def preview(self, sources: Sequence[tuple[str, str]]) -> PreviewShape:
+        """What applying these files would do to live connections, and to what was denied within the last hour."""
+        files = [{"name": name, "text": text} for name, text in sources]
+        return cast("PreviewShape", self._call("POST", "/v1/policies/preview", body={"sources": files}))
 
     def policies(self) -> list[shapes.PolicyShape]:
         """All policies in force, without their text."""

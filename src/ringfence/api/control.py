@@ -14,6 +14,7 @@ from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.inspected import Element, ElementChanged, LocalAddress, MapChange, MetricShape
 from ringfence.api.nat_shapes import TranslationShape
 from ringfence.api.prefilter_shapes import ListedPrefix, PrefilterShape, PrefixesChanged
+from ringfence.api.preview_shapes import PreviewShape
 from ringfence.api.service_shapes import BalancingShape, ServiceShape
 from ringfence.api.staged_shapes import StagedShape, StageRequest
 from ringfence.flow.connections import ConnectionFilter
@@ -182,6 +183,9 @@ class Control(Protocol):
 
     async def apply_policies(self, request: shapes.ApplyRequest) -> shapes.Applied:
         """Add policies; all or none."""
+
+    async def preview(self, request: shapes.ApplyRequest) -> PreviewShape:
+        """What applying would do to live connections, and to what was denied lately."""
 
     async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
         """Take policies out of force; all or none."""

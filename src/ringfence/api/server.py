@@ -18,6 +18,7 @@ from ringfence.api.control import Control
 from ringfence.api.explaining import ExplainRequest, Explanation
 from ringfence.api.nat_routes import nat_routes
 from ringfence.api.prefilter_routes import prefilter_routes
+from ringfence.api.preview_shapes import PreviewShape
 from ringfence.api.service_routes import service_routes
 from ringfence.api.staged_routes import staged_routes
 from ringfence.api.streams import in_slices, json_lines
@@ -128,6 +129,10 @@ def _policy_routes(app: FastAPI, control: Control) -> None:
     @app.post("/v1/policies", response_model=shapes.Applied)
     async def apply_policies(request: shapes.ApplyRequest) -> JSONResponse:
         return JSONResponse(await control.apply_policies(request))
+
+    @app.post("/v1/policies/preview")
+    async def preview(request: shapes.ApplyRequest) -> PreviewShape:
+        return await control.preview(request)
 
     @app.delete("/v1/policies", response_model=shapes.Applied)
     async def delete_policies(request: shapes.PolicyUids) -> JSONResponse:

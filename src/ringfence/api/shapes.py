@@ -217,12 +217,14 @@ class Guard(TypedDict):
 class ApplyRequest(TypedDict):
     """Policy files to add; a policy of the same kind, namespace and name is replaced.
 
+    `gate`: refused where it would cut a live connection or a PolicyTest of the files fails.
     `confirm_seconds`: it goes back by itself after so long, unless it is confirmed.
     `ssh_connection` is what the caller's environment has of it: a connection that must not be cut, but `allow_lockout`.
     """
 
     sources: list[SourceShape]
     origin: NotRequired[str | None]
+    gate: NotRequired[bool]
     confirm_seconds: NotRequired[float]
     ssh_connection: NotRequired[str]
     allow_lockout: NotRequired[bool]

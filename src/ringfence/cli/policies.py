@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ringfence.cli.commit_options import ALLOW_LOCKOUT, commit_options, ssh_connection
 from ringfence.cli.connection import connect
 from ringfence.cli.output import output_option, print_json, print_table
+from ringfence.cli.preview_text import show_preview
 from ringfence.cli.session import Session, pass_session
 from ringfence.cli.sources import read
 
@@ -23,20 +24,28 @@ FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
 @FILES
 @commit_options
 @ALLOW_LOCKOUT
+@click.option("--preview", is_flag=True, help="Apply nothing: show what it would cut, and open of what was denied.")
+@click.option("--gate", is_flag=True, help="Refuse it where it would cut a live connection, or a PolicyTest fails.")
 @output_option()
 @pass_session
+@click.pass_context
 def apply(
-    session: Session, /, *, paths: tuple[str, ...], why: str, confirm: int, output: str, allow_lockout: bool
+    context: click.Context, session: Session, /, *, paths: tuple[str, ...], preview: bool, output: str, **how: Any
 ) -> None:
-    """Put the policies of files into force, all in one atomic commit; `-` reads standard input.
+    r"""Put the policies of files into force, all in one atomic commit; `-` reads standard input.
 
     A policy of the same kind, namespace and name is replaced. With one error in any file nothing is applied.
+
+    \b
+    With --preview exit code 0: nothing is cut and nothing opens. 5: denials of the last hour would be allowed. 6: live
+    connections would be cut. 7: both.
     """
     sources = read(paths)
-    with connect(session, why=why) as client:
-        answer = client.apply_policies(
-            sources, confirm_seconds=confirm, ssh_connection=ssh_connection(), allow_lockout=allow_lockout
-        )
+    with connect(session, why=how.pop("why")) as client:
+        if preview:
+            context.exit(show_preview(client.preview(sources), output))
+        confirm = how.pop("confirm")
+        answer = client.apply_policies(sources, confirm_seconds=confirm, ssh_connection=ssh_connection(), **how)
     show_applied(answer, "applied", output)
 
 

@@ -15,6 +15,7 @@ from ringfence.agent.prefix_list import PrefixList
 from ringfence.agent.uplinks import Uplinks
 from ringfence.api import flow_shapes, shapes
 from ringfence.api.explaining import ExplainRequest, Explanation
+from ringfence.api.preview_shapes import PreviewShape
 from ringfence.api.service_shapes import ServiceShape
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, Problem
@@ -180,6 +181,10 @@ class Answers:
             "severity": "warning",
         }
         return {"revision": 8, "applied": [RULE["policy"]], "warnings": [warning], "milliseconds": 1.5}
+
+    async def preview(self, request: shapes.ApplyRequest) -> PreviewShape:
+        self.changes.append(("preview", [source["name"] for source in request["sources"]]))
+        return {"cuts": [], "opens": []}
 
     async def delete_policies(self, request: shapes.PolicyUids) -> shapes.Applied:
         uids = request["uids"]
