@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -25,7 +25,7 @@ from ringfence.datapath.rings import EventRings, held_by
 from ringfence.datapath.syscall import BpfMap, obj_get
 from ringfence.engine import memory
 from ringfence.verdict import RuleText
-from tests.kernel.world import Node, Workload
+from tests.kernel.world import Node, Workload, owned_name
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -147,6 +147,19 @@ class Agent:
             unpin(directory)
         shutil.rmtree(PIN_ROOT / self.instance, ignore_errors=True)
         shutil.rmtree(Path("/run/ringfence") / self.instance, ignore_errors=True)
+
+
+@contextmanager
+def managing_two(node: Node, add: Callable[[str, str, str], Workload], name: str, place: Path) -> Iterator[Agent]:
+    """An agent that manages a client and a server for the length of a block."""
+    found = Agent(node, owned_name(name), place)
+    try:
+        found.start()
+        for app, ipv4, ipv6 in (("client", "10.77.2.1", "fd77:2::1"), ("server", "10.77.2.2", "fd77:2::2")):
+            found.add(add(app, ipv4, ipv6), app, f"app={app}")
+        yield found
+    finally:
+        found.remove()
 
 
 def _until_empty(read: Callable[[], NDArray[Any]]) -> list[NDArray[Any]]:

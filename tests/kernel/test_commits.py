@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import RingfenceError
-from tests.kernel.agents import Agent, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.agents import Agent, managing_two, policy
+from tests.kernel.world import Node, Workload, answers
 
 AddWorkload = Callable[[str, str, str], Workload]
 PORT = 7001
@@ -20,15 +20,9 @@ DENY = policy("server", "server", "ingress", "nobody", PORT)
 @pytest.fixture
 def agent(node: Node, add_workload: AddWorkload, tmp_path: Path) -> Iterator[Agent]:
     """An agent that manages a client and a server, of which one port is open to the client."""
-    found = Agent(node, owned_name("commits"), tmp_path)
-    try:
-        found.start()
-        for name, ipv4, ipv6 in (("client", "10.77.2.1", "fd77:2::1"), ("server", "10.77.2.2", "fd77:2::2")):
-            found.add(add_workload(name, ipv4, ipv6), name, f"app={name}")
+    with managing_two(node, add_workload, "commits", tmp_path) as found:
         found.apply("policy.yaml", ALLOW)
         yield found
-    finally:
-        found.remove()
 
 
 def reached(agent: Agent) -> bool:

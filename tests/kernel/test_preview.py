@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from ringfence.cli.main import cli
 from ringfence.errors import RingfenceError
-from tests.kernel.agents import Agent, policy
-from tests.kernel.world import Node, Workload, answers, owned_name
+from tests.kernel.agents import Agent, managing_two, policy
+from tests.kernel.world import Node, Workload, answers
 
 AddWorkload = Callable[[str, str, str], Workload]
 PORT = 7001
@@ -30,15 +30,9 @@ cases:
 @pytest.fixture
 def agent(node: Node, add_workload: AddWorkload, tmp_path: Path) -> Iterator[Agent]:
     """An agent that manages a client and a server, of which one TCP port is open to the client."""
-    found = Agent(node, owned_name("preview"), tmp_path)
-    try:
-        found.start()
-        for name, ipv4, ipv6 in (("client", "10.77.2.1", "fd77:2::1"), ("server", "10.77.2.2", "fd77:2::2")):
-            found.add(add_workload(name, ipv4, ipv6), name, f"app={name}")
+    with managing_two(node, add_workload, "preview", tmp_path) as found:
         found.apply("policy.yaml", ALLOW)
         yield found
-    finally:
-        found.remove()
 
 
 @pytest.fixture

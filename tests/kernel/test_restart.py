@@ -11,8 +11,8 @@ import pytest
 from ringfence.datapath import attach
 from ringfence.datapath.loader import PIN_ROOT, object_bytes
 from ringfence.lab import namespaces
-from tests.kernel.agents import Agent, Datagrams, policy
-from tests.kernel.world import Node, Workload, answers, ask, owned_name
+from tests.kernel.agents import Agent, Datagrams, managing_two, policy
+from tests.kernel.world import Node, Workload, answers, ask
 
 AddWorkload = Callable[[str, str, str], Workload]
 ALLOWED, DENIED = 7001, 7002
@@ -31,15 +31,9 @@ main()
 @pytest.fixture
 def agent(node: Node, add_workload: AddWorkload, tmp_path: Path) -> Iterator[Agent]:
     """An agent that manages a client and a server, of which one port is open to the client."""
-    found = Agent(node, owned_name("restart"), tmp_path)
-    try:
-        found.start()
-        for name, ipv4, ipv6 in (("client", "10.77.2.1", "fd77:2::1"), ("server", "10.77.2.2", "fd77:2::2")):
-            found.add(add_workload(name, ipv4, ipv6), name, f"app={name}")
+    with managing_two(node, add_workload, "restart", tmp_path) as found:
         found.apply("allow.yaml", ALLOW)
         yield found
-    finally:
-        found.remove()
 
 
 def programs(agent: Agent) -> list[tuple[attach.Attached, ...]]:

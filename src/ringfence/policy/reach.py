@@ -6,6 +6,7 @@ asked of the oracle, once for each way in which the rules that select a subject 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -90,6 +91,15 @@ class Reach:
                 for each in self.paths
             ],
         }
+
+
+def _told_apart(nodes: Sequence[Node]) -> list[Node]:
+    """Groups with the labels that their members share in common, and by others not the same, are named by a member."""
+    names = Counter(each.name for each in nodes)
+    return [
+        replace(each, name=f"{each.name} ({each.workloads[0]})") if names[each.name] > 1 and each.workloads else each
+        for each in nodes
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +193,7 @@ class _Asking:
             whole = Actor(WORLD, outside_labels(addresses), addresses, outside=True)
             self._add(whole, Node(outside_name(prefix, self._prefixes), "outside"))
         order = sorted(range(len(self.nodes)), key=lambda at: (_KINDS.index(self.nodes[at].kind), self.nodes[at].name))
-        self.nodes, self._ends = [self.nodes[at] for at in order], [self._ends[at] for at in order]
+        self.nodes, self._ends = _told_apart([self.nodes[at] for at in order]), [self._ends[at] for at in order]
 
     def _add(self, end: Actor, node: Node) -> None:
         self._ends.append(end)
