@@ -101,7 +101,8 @@ class _Comparison:
     def __init__(self, before: World, after: World) -> None:
         self._oracles = Oracle(before), Oracle(after)
         together = replace(after, policies=(*before.policies, *after.policies))
-        self._prefixes = {prefix for rule in together.rules for prefix in rule.prefixes}
+        # Of each set by itself: a CIDR group of the one may be named by a rule of the other, and means nothing there.
+        self._prefixes = {prefix for oracle in self._oracles for rule in oracle.rules for prefix in rule.prefixes}
         self._placed = place(together, _Nowhere())
         self._of_family = {v: [each for each in self._placed if each.address.version == v] for v in (4, 6)}
         self._as_peers = {v: [each.as_peer for each in found] for v, found in self._of_family.items()}
