@@ -72,8 +72,9 @@ generate: setup
 
 # Debian packages for the comparison: iperf3 sends, iptables is what others use.
 bench: setup
-	tools/debian-packages iperf3 iptables
+	tools/debian-packages iperf3 iptables nftables
 	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.services
 	$(PYTHON) -m benchmarks.policy_compile
 	$(PYTHON) -m benchmarks.explain
 	$(PYTHON) -m benchmarks.policy_changes

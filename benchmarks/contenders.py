@@ -22,7 +22,7 @@ from ringfence.datapath.features import jiffies_per_second
 from ringfence.datapath.links import Hook, link_create
 from ringfence.datapath.loader import LoadedObject, load, pin_directory, unpin
 from ringfence.datapath.rings import EventRings
-from ringfence.engine.commands import WriteEndpoint
+from ringfence.engine.commands import Commit, WriteEndpoint
 
 RULE_COUNTS: Final = (100, 1_000, 10_000)
 Drain = Callable[[], None]
@@ -77,14 +77,19 @@ def _empty(world: World) -> Iterator[Drain]:
             os.close(link)
 
 
+def _ringfence(world: World, delivery: Delivery) -> AbstractContextManager[Drain]:
+    return enforced(world, delivery, scenario.policy())
+
+
 @contextmanager
-def _ringfence(world: World, delivery: Delivery) -> Iterator[Drain]:
+def enforced(world: World, delivery: Delivery, state: Commit) -> Iterator[Drain]:
+    """Ringfence with a state of policies and services, at the interfaces of both."""
     ensure_bpffs()
     directory = pin_directory(world.instance)
     (directory / "links").mkdir(parents=True, mode=0o700)
     try:
         with load({"jiffies_per_second": jiffies_per_second()}, {}) as loaded, EventRings(loaded.rings) as ring:
-            _enforce(world, loaded, delivery)
+            _enforce(world, loaded, delivery, state)
             for interface in world.interfaces.values():
                 world.run("node", partial(attach.attach, loaded, interface.host_ifindex, directory))
             yield partial(_drain, loaded, ring)
@@ -92,12 +97,12 @@ def _ringfence(world: World, delivery: Delivery) -> Iterator[Drain]:
         unpin(directory)
 
 
-def _enforce(world: World, loaded: LoadedObject, delivery: Delivery) -> None:
+def _enforce(world: World, loaded: LoadedObject, delivery: Delivery, state: Commit) -> None:
     table = EndpointTable(loaded.maps)
     for row, interface in world.interfaces.items():
         endpoint = WriteEndpoint(row, row, interface.host_ifindex, interface.mac, interface.host_mac)
         table.write(endpoint, delivery)
-    Committer(loaded.maps).commit(scenario.policy())
+    Committer(loaded.maps).commit(state)
 
 
 def _drain(loaded: LoadedObject, ring: EventRings) -> None:

@@ -69,8 +69,13 @@ def _client(world: World, *arguments: str) -> list[float]:
     return [float(word) for word in printed.split()]
 
 
+def request_rate(world: World, mode: str, address: str, port: int, seconds: float) -> float:
+    """Requests, or connections, a second to an address."""
+    return _client(world, mode, address, str(port), str(seconds))[0]
+
+
 def _requests(mode: str) -> Callable[[World, Effort], float]:
-    return lambda world, effort: _client(world, mode, SERVER, str(ECHO_PORT), str(effort.seconds))[0]
+    return lambda world, effort: request_rate(world, mode, SERVER, ECHO_PORT, effort.seconds)
 
 
 def _throughput(world: World, _effort: Effort) -> float:
