@@ -74,6 +74,11 @@ def request_rate(world: World, mode: str, address: str, port: int, seconds: floa
     return _client(world, mode, address, str(port), str(seconds))[0]
 
 
+def send_cost(world: World, source: str, destination: str, most: int, seconds: float) -> float:
+    """Nanoseconds from one datagram of one flow to the next, at the sender, wherever they end."""
+    return _client(world, "flood", source, destination, str(SINK_PORT), "1", str(most), str(seconds))[0]
+
+
 def _requests(mode: str) -> Callable[[World, Effort], float]:
     return lambda world, effort: request_rate(world, mode, SERVER, ECHO_PORT, effort.seconds)
 
