@@ -67,7 +67,16 @@ def test_the_live_connections_that_would_be_cut_are_listed(
     assert "new.yaml:8" in cut["rule"]
     shown = run(agent, "--preview", str(file))
     assert 6 == shown.exit_code
-    assert "cuts 1 live connections; opens 0 paths" in shown.output
+    assert "cuts 1 live connection; opens 0 paths denied within the last hour" in shown.output
+
+
+def test_a_connection_that_is_over_is_not_cut(agent: Agent, connection: socket.socket) -> None:
+    """One that has ended is remembered for a while, and is no live connection."""
+    with agent.client() as api:
+        connection.shutdown(socket.SHUT_WR)
+        while "closing" not in api.connections(port=str(PORT))[0]["state"]:
+            """The FIN is on its way."""
+        assert [] == api.preview([("new.yaml", DENY)])["cuts"]
 
 
 def test_what_was_denied_and_would_be_allowed_is_listed(agent: Agent) -> None:
@@ -98,6 +107,6 @@ def test_the_gate_refuses_to_cut(agent: Agent) -> None:
 def test_the_gate_refuses_a_failing_test(agent: Agent) -> None:
     """With the gate the cases of the files have to hold of all that would be in force, what is in force already too."""
     with agent.client() as api:
-        with pytest.raises(RingfenceError, match=r"(?s)expected allow, found deny.*1 case fail"):
+        with pytest.raises(RingfenceError, match=r"(?s)expected allow, found deny.*1 case fails: nothing"):
             api.apply_policies([("new.yaml", DENY + TEST)], gate=True)
         api.apply_policies([("test.yaml", TEST)], gate=True)

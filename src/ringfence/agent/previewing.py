@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from time import time_ns
 from typing import Final
 
-from ringfence.abi import Reason, Verdict
+from ringfence.abi import CtState, Reason, Verdict
 from ringfence.agent.asworld import world_of
 from ringfence.agent.past import Past
 from ringfence.api.preview_shapes import CutShape, OpenedShape, PreviewShape
@@ -34,6 +34,8 @@ from ringfence.traffic import Protocol, Traffic
 from ringfence.verdict import Judgement
 
 _BY_POLICY: Final = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
+#: After FIN or RST, or told as ended: nothing is left to cut.
+_CLOSING: Final = {CtState.CLOSING.name.lower(), CtState.TOLD.name.lower()}
 _LATELY_NS: Final = 3600 * 1_000_000_000
 _ECHO_REPLY: Final = {Protocol.ICMP: 0, Protocol.ICMPV6: 129}
 Question = tuple[Actor, Actor, Traffic]
@@ -57,7 +59,8 @@ class Preview:
         opened: dict[tuple[str, str, str], OpenedShape] = {}
         for flow in _denied(past):
             self._add_opened(opened, flow)
-        cuts = [cut for each in connections if (cut := self._cut(each))]
+        live = (each for each in connections if not _CLOSING & set(each["state"]))
+        cuts = [cut for each in live if (cut := self._cut(each))]
         return {"cuts": cuts, "opens": sorted(opened.values(), key=lambda each: -each["flows"])}
 
     def _cut(self, found: ConnectionShape) -> CutShape | None:

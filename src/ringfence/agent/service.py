@@ -374,8 +374,9 @@ class Service:
 
 
 def _refused(number: int, what: str) -> str:
-    verb = "fail" if what == "case" else "would be cut"
-    return f"{number} {what}{'s' if number > 1 else ''} {verb}: nothing was changed, as --gate demands"
+    told = f"{number} {what}" if number == 1 else f"{number} {what}s"
+    verb = ("fails" if number == 1 else "fail") if what == "case" else "would be cut"
+    return f"{told} {verb}: nothing was changed, as --gate demands"
 
 
 def _since(start: float) -> float:

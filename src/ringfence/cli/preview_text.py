@@ -29,5 +29,10 @@ def show_preview(found: PreviewShape, output: str) -> int:
         for path in opens[:_MOST_SHOWN]:
             ends = f"{path['source']} -> {path['destination']} {path['port']}"
             click.echo(f"{click.style('opens', fg='green')} {ends}, denied {path['flows']} times: {path['rule']}")
-        click.echo(f"cuts {len(cuts)} live connections; opens {len(opens)} paths that were denied within the last hour")
+        cut_told, open_told = _count(len(cuts), "live connection"), _count(len(opens), "path")
+        click.echo(f"cuts {cut_told}; opens {open_told} denied within the last hour")
     return {(False, False): 0, (True, False): _OPENED, (False, True): _CLOSED}.get((bool(opens), bool(cuts)), 7)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
