@@ -5,7 +5,7 @@ So is what it had at an earlier time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from ringfence.agent.commits.record import State
 from ringfence.agent.store import PolicyFiles
@@ -13,9 +13,8 @@ from ringfence.engine import memory
 from ringfence.engine.engine import Engine
 from ringfence.engine.events import Address, Workload
 from ringfence.identity.reserved import Reserved
-from ringfence.labels import Labels
 from ringfence.policy.builtin import Settings
-from ringfence.policy.manifest import ContainerPort
+from ringfence.policy.manifest import container_ports
 from ringfence.policy.rule import Policy
 from ringfence.policy.world import Actor, World
 
@@ -36,17 +35,10 @@ def _world(
     policies: Iterable[Policy], workloads: Collection[Workload], nodes: frozenset[Address], settings: Settings
 ) -> World:
     everyone = {
-        each.name: Actor(each.name, each.labels, each.addresses, local=True, ports=tuple(_ports(each.labels)))
+        each.name: Actor(each.name, each.labels, each.addresses, local=True, ports=tuple(container_ports(each.labels)))
         for each in workloads
     }
     node = tuple(nodes - {address for each in workloads for address in each.addresses})
     host = Actor("the node", settings.host_labels, node, reserved=Reserved.HOST)
     actors = {**everyone, host.name: host}
     return World(tuple(policies), {}, actors, settings, nodes=(host,) if node else ())
-
-
-def _ports(labels: Labels) -> Iterator[ContainerPort]:
-    """The named ports that a workload's labels carry."""
-    for label in labels.ports:
-        name, _, protocol = label.key.rpartition("/")
-        yield from (ContainerPort(int(number), protocol, name) for number in label.value.split(","))

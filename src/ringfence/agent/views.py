@@ -16,6 +16,7 @@ from ringfence.engine.engine import Engine
 from ringfence.engine.known import Known
 from ringfence.errors import BadInput, Problem
 from ringfence.flow.format import reason_text
+from ringfence.policy.manifest import container_ports
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
 from ringfence.verdict import RuleText
@@ -33,6 +34,7 @@ def endpoint(engine: Engine, found: Endpoint, attachment: Attachment | None, hos
         "name": workload.name,
         "identity": found.identity,
         "labels": workload.labels.texts(),
+        "ports": [f"{each.name}={each.port}/{each.protocol}" for each in container_ports(workload.labels)],
         "addresses": [str(address) for address in workload.addresses],
         "ifindex": workload.ifindex,
         "interface": workload.interface,

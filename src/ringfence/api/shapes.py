@@ -174,13 +174,14 @@ class EndpointConfig(TypedDict):
 
 class EndpointShape(TypedDict):
     """An endpoint. `state`: attaching, ready or disconnected (its interface is gone). `aggregation` is its own setting,
-    or host; `aggregation_in_force` what that comes to.
+    or host; `aggregation_in_force` what that comes to. `ports` are those it has names for, as http=8080/TCP.
     """
 
     id: int
     name: str
     identity: int
     labels: list[str]
+    ports: NotRequired[list[str]]
     addresses: list[str]
     ifindex: int
     interface: str

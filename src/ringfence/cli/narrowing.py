@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from ringfence.cli.offline import say_passed_over, settings_options
+from ringfence.cli.session import Session
 from ringfence.cli.sources import read
 from ringfence.policy.builtin import Settings
-from ringfence.policy.parse import Source, parse_documents
+from ringfence.policy.parse import Parsed, Source, parse_documents
 from ringfence.policy.reach import Narrowing, Reach, reach
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,7 +23,7 @@ def narrowing_options(command: Command) -> Command:
     """Add the files, `--namespace`, `--from`, `--to` and the settings of the agent."""
     pattern = "A group's or a workload's name, * for anything. Repeatable."
     options = (
-        click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR..."),
+        click.argument("paths", nargs=-1, metavar="[FILE|DIR...]"),
         click.option("--namespace", "namespaces", multiple=True, help="Only paths with an end in it. Repeatable."),
         click.option("--from", "sources", multiple=True, metavar="PATTERN", help=pattern),
         click.option("--to", "destinations", multiple=True, metavar="PATTERN", help=pattern),
@@ -34,13 +35,27 @@ def narrowing_options(command: Command) -> Command:
 
 
 def reach_of(asked: dict[str, Any]) -> Reach:
-    """The reachability that the options ask for. Raises BadInput for the files."""
+    """The reachability that the options ask for. Without files an agent is asked for what it has. Raises BadInput."""
     paths: Sequence[str] = asked["paths"]
-    parsed = parse_documents((Source(*text) for text in read(paths)), strict=False)
-    say_passed_over([parsed])
+    parsed = _of_files(paths) if paths else _of_the_agent()
     settings = Settings(enforcement=asked["enforcement"], policy_cidr_match_mode=asked["cidr_match"] or "")
     narrowing = Narrowing(asked["namespaces"], asked["sources"], asked["destinations"])
     return reach(parsed, settings, narrowing, _show_progress if sys.stderr.isatty() else None)
+
+
+def _of_files(paths: Sequence[str]) -> Parsed:
+    parsed = parse_documents((Source(*text) for text in read(paths)), strict=False)
+    say_passed_over([parsed])
+    return parsed
+
+
+def _of_the_agent() -> Parsed:
+    from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client is slow to import
+    from ringfence.cli.live_set import live_set  # noqa: PLC0415 - likewise, it asks the agent
+
+    session = click.get_current_context().find_object(Session) or Session()
+    with connect(session) as client:
+        return live_set(client)
 
 
 def _show_progress(done: int, of: int) -> None:

@@ -27,7 +27,7 @@ from ringfence.policy.drawing import FORMS, Form
 @click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Write it there.  [default: stdout]")
 @click.option("--defaults", is_flag=True, help="Draw also what gets through because nothing isolates either end.")
 def graph(*, form: Form | Literal["json"], file: Path | None, defaults: bool, **asked: Any) -> None:
-    """Draw who reaches whom by the policies of FILEs, on which ports.
+    """Draw who reaches whom by the policies of FILEs, or of the agent without any, on which ports.
 
     Nodes are groups of workloads that no policy tells apart, entities, and the outside. A dashed border is a workload
     that is not isolated. What gets through by default alone is not drawn but with --defaults; json has it always.

@@ -1,4 +1,4 @@
-"""`ringfence policy table`: who reaches whom as a matrix in the terminal, without an agent and without root."""
+"""`ringfence policy table`: who reaches whom as a matrix in the terminal; of files without an agent and root."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _COLOURS = {ALL: "green", NONE: "red", NOT_ASKED: None}
 @narrowing_options
 @output_option()
 def table(*, output: str, **asked: Any) -> None:
-    """Show who reaches whom by the policies of FILEs: rows are sources, columns destinations.
+    """Show who reaches whom by the policies of FILEs, or of the agent without any.
 
-    A cell is `all`, `-` for nothing, or the ports; where they are too wide a letter that the legend explains. Groups
-    that no policy tells apart are one row. A table too wide for the terminal comes in parts.
+    Rows are sources, columns destinations. A cell is `all`, `-` for nothing, or the ports; where they are too wide a
+    letter that the legend explains. Groups that no policy tells apart are one row. A table too wide for the terminal
+    comes in parts.
     """
     found = reach_of(asked)
     if output == "json":

@@ -5,7 +5,7 @@ Only the fields that say labels, addresses and ports are read; a pod without an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Annotated
@@ -104,6 +104,13 @@ class Namespace:
     name: str
     labels: Mapping[str, str]
     origin: Origin = field(default=Origin(), compare=False)
+
+
+def container_ports(labels: Labels) -> Iterator[ContainerPort]:
+    """The named ports that a workload's labels carry."""
+    for label in labels.ports:
+        name, _, protocol = label.key.rpartition("/")
+        yield from (ContainerPort(int(number), protocol, name) for number in label.value.split(","))
 
 
 @dataclass(frozen=True, slots=True)
