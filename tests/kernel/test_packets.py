@@ -320,11 +320,14 @@ def test_packets_larger_than_the_mtu_are_judged_whole(pair: Pair, family: int, d
     pair.host.every_packet_writes_an_event()
     with ExitStack() as stack:
         client, accepted = connected(pair, family, stack)
+        ours = client.getsockname()[1]
         sender = threading.Thread(target=client.sendall, args=(MEGABYTE,))
         sender.start()
         assert read_all(accepted, len(MEGABYTE)) == MEGABYTE
         sender.join()
     told = pair.host.ring.read()
+    # What a namespace says of itself while it comes up may be among them.
+    told = told[(told["source_port"] == ours) | (told["destination_port"] == ours)]
     assert max(told["length"]) > 10 * MTU
     assert not told["reason"].any()
 
@@ -342,5 +345,6 @@ def test_datagrams_sent_as_one_arrive_as_many(pair: Pair, family: int, delivery:
         sender.setsockopt(UDP, UDP_SEGMENT, size)
         sender.sendto(MEGABYTE[: size * count], (address_of(pair.back, family), PORT))
         assert b"".join(receiver.recv(2 * size) for _ in range(count)) == MEGABYTE[: size * count]
-    [told] = pair.host.ring.read()
+    events = pair.host.ring.read()
+    [told] = events[events["destination_port"] == PORT]
     assert told["length"] > size * count

@@ -22,10 +22,12 @@ NODES = (Reserved.HOST, Reserved.REMOTE_NODE)
 
 
 def worlds() -> list[World]:
-    return [
+    """Those of the spec whose node has no labels of its own: they are a setting, which a state keeps for its life."""
+    found = (
         world_of_tests(parse_documents([Source(path.name, path.read_text("utf-8"))]))
         for path in sorted(SPEC.glob("*.yaml"))
-    ]
+    )
+    return [world for world in found if not world.settings.node_labels]
 
 
 class Host:
