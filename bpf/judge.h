@@ -137,26 +137,26 @@ __inline void find_ends(const struct packet *packet, __u32 revision, struct part
 /* At an uplink the node is judged too, while policies of its own select it. Beyond it is nobody of this host: an address of
  * the link is a neighbour's. `sender` and `receiver` are those of the packet that is at the hook.
  */
-__inline int place_ends(const struct hook *hook, __u32 revision, struct party *sender, struct party *receiver)
+__inline void place_ends(const struct hook *hook, __u32 revision, struct party *sender, struct party *receiver)
 {
 	bool comes_in = hook->direction == DIRECTION_INGRESS;
 	struct party *beyond = comes_in ? sender : receiver;
 	struct party *here = comes_in ? receiver : sender;
 
 	if (!hook->uplink)
-		return 0;
+		return;
 	if (beyond->identity == IDENTITY_HOST)
 		beyond->identity = IDENTITY_WORLD;
 	if (here->identity == IDENTITY_HOST)
 		here->is_subject = has_default(IDENTITY_HOST, revision);
-	return 0;
 }
 
 /* Who the ends of the packet at the hook are, into the decision. */
 __subprogram int find_judged_ends(const struct packet *packet, const struct hook *hook, struct decision *decision)
 {
 	find_ends(packet, decision->revision, &decision->source, &decision->destination);
-	return place_ends(hook, decision->revision, &decision->source, &decision->destination);
+	place_ends(hook, decision->revision, &decision->source, &decision->destination);
+	return 0;
 }
 
 /* A segment in the midst of a connection that is not remembered (evicted, or older than the agent) may be a reply. */
@@ -356,6 +356,12 @@ __inline void count_decision(const struct packet *packet, const struct decision 
 	count_reason(decision->reason, decision->direction, packet->length);
 }
 
+/* Whether policies deny it: it may be dropped for another reason though they allow it. */
+__inline bool policies_deny(const struct decision *decision)
+{
+	return decision->egress.verdict == VERDICT_DENY || decision->ingress.verdict == VERDICT_DENY;
+}
+
 /* What the staged policies say of a judgement, counted and told where it is another. It is judged by its own revision, so
  * that a commit in between makes no disagreement.
  */
@@ -371,7 +377,7 @@ __global int judge_staged(const struct packet *packet, const struct connection *
 	*staged = *decision;
 	staged->staged = 1;
 	judge_connection(packet, connection, staged, &staged->source, &staged->destination);
-	if (!staged->reason == !decision->reason || active_revision != decision->revision)
+	if (policies_deny(staged) == policies_deny(decision) || active_revision != decision->revision)
 		return 0;
 	staged->kind = EVENT_KIND_STAGED;
 	staged->active_egress = decision->egress.rule;

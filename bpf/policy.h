@@ -116,8 +116,8 @@ __global int consider(const struct question *question, __u32 tier, __u32 shape, 
 	return 0;
 }
 
-/* Whether somebody is judged at all: whoever is has a default of each direction in the last tier. The node has none while no policy of its own
- * selects it.
+/* Whether somebody is judged at all: whoever is has a default of each direction in the last tier. The node has none while
+ * no policy of its own selects it.
  */
 __global int has_default(__u32 subject, __u32 revision)
 {

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ringfence.abi import Aggregation
+from ringfence.abi import Aggregation, Direction
 from ringfence.datapath.judge import JudgingKernel
 from ringfence.datapath.loader import LoadedObject, load
 from ringfence.datapath.syscall import BpfMap
-from tests.bpf.host import Host
-from tests.bpf.packets import NETWORKS, Network
+from tests.bpf.host import Host, key
+from tests.bpf.packets import NETWORKS, SERVER_PORT, Network
 
 SMALL = {
     "ct4": 4096,
@@ -78,3 +78,15 @@ def net(request: pytest.FixtureRequest) -> Network:
     """The addresses of each family in turn."""
     network: Network = request.param
     return network
+
+
+@pytest.fixture
+def closed(host: Host) -> Host:
+    """The frontend may open TCP and UDP to one port of the backend, and nothing else."""
+    for name in host.endpoints:
+        for direction in Direction:
+            host.isolate(name, direction)
+    for protocol in (6, 17):
+        host.allow(key(FRONTEND, Direction.EGRESS, BACKEND, protocol=protocol, port=SERVER_PORT))
+        host.allow(key(BACKEND, Direction.INGRESS, FRONTEND, protocol=protocol, port=SERVER_PORT))
+    return host

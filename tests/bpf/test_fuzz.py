@@ -11,9 +11,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from ringfence.abi import Direction
-from tests.bpf.conftest import BACKEND, FRONTEND, wipe
-from tests.bpf.host import Host, Outcome, key
+from tests.bpf.conftest import wipe
+from tests.bpf.host import Host, Outcome
 from tests.bpf.hostile import corpus
 from tests.bpf.packets import SERVER_PORT
 from tests.bpf.reading import Flow, read
@@ -25,18 +24,6 @@ FRAMES = [each.frame for each in corpus()]
 SHORTEST = 54  # a test run refuses frames that are shorter than their IP header
 TELLING = (0, 1, 6, 17, 43, 44, 50, 51, 58, 59, 60, 255)
 NEIGHBOURS = 58
-
-
-@pytest.fixture
-def closed(host: Host) -> Host:
-    """The frontend may open TCP and UDP to one port of the backend, and nothing else."""
-    for name in host.endpoints:
-        for direction in Direction:
-            host.isolate(name, direction)
-    for protocol in (6, 17):
-        host.allow(key(FRONTEND, Direction.EGRESS, BACKEND, protocol=protocol, port=SERVER_PORT))
-        host.allow(key(BACKEND, Direction.INGRESS, FRONTEND, protocol=protocol, port=SERVER_PORT))
-    return host
 
 
 def mutated(draw: random.Random) -> bytes:

@@ -7,28 +7,14 @@ from ipaddress import ip_network
 
 import pytest
 
-from ringfence.abi import Direction, Reason
+from ringfence.abi import Reason
 from ringfence.datapath.prefilter import PrefilterTable
 from ringfence.datapath.syscall import prog_test_run
-from tests.bpf.conftest import BACKEND, FRONTEND
-from tests.bpf.host import Host, Outcome, key
+from tests.bpf.host import Host, Outcome
 from tests.bpf.hostile import Hostile, corpus
-from tests.bpf.packets import SERVER_PORT
 
 CORPUS = pytest.mark.parametrize("packet", list(corpus()), ids=lambda packet: packet.name.replace(" ", "-"))
 XDP_DROP = 1
-
-
-@pytest.fixture
-def closed(host: Host) -> Host:
-    """The frontend may open TCP and UDP to one port of the backend, and nothing else."""
-    for name in host.endpoints:
-        for direction in Direction:
-            host.isolate(name, direction)
-    for protocol in (6, 17):
-        host.allow(key(FRONTEND, Direction.EGRESS, BACKEND, protocol=protocol, port=SERVER_PORT))
-        host.allow(key(BACKEND, Direction.INGRESS, FRONTEND, protocol=protocol, port=SERVER_PORT))
-    return host
 
 
 @pytest.fixture

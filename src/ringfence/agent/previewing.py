@@ -30,14 +30,13 @@ from ringfence.policy.parse import Parsed
 from ringfence.policy.rule import Policy
 from ringfence.policy.test import Report, run_tests
 from ringfence.policy.world import Actor
-from ringfence.traffic import Protocol, Traffic
+from ringfence.traffic import Protocol, Traffic, parse_traffic
 from ringfence.verdict import Judgement
 
 _BY_POLICY: Final = (Reason.POLICY_DENIED, Reason.POLICY_DENY_RULE)
 #: After FIN or RST, or told as ended: nothing is left to cut.
 _CLOSING: Final = {CtState.CLOSING.name.lower(), CtState.TOLD.name.lower()}
 _LATELY_NS: Final = 3600 * 1_000_000_000
-_ECHO_REPLY: Final = {Protocol.ICMP: 0, Protocol.ICMPV6: 129}
 Question = tuple[Actor, Actor, Traffic]
 
 
@@ -81,8 +80,7 @@ class Preview:
 
     def _add_opened(self, opened: dict[tuple[str, str, str], OpenedShape], flow: Flow) -> None:
         source, destination = self._end(flow.source), self._end(flow.destination)
-        traffic = _traffic(flow)
-        judged = self._judge((source, destination, traffic)) if traffic else None
+        judged = self._judge((source, destination, parse_traffic(flow.traffic)))
         if judged is None or judged[0].allowed or not judged[1].allowed:
             return
         key = source.name, destination.name, flow.traffic
@@ -127,15 +125,6 @@ def _denied(past: Past) -> Iterator[Flow]:
     for events, names in past.past(wanted, since_ns=time_ns() - _LATELY_NS):
         chosen = events[events["verdict"] == Verdict.DENY]
         yield from (flow for flow in flows(chosen, names) if flow.reason in _BY_POLICY)
-
-
-def _traffic(flow: Flow) -> Traffic | None:
-    try:
-        protocol = Protocol[flow.protocol.upper().replace("-", "")]
-    except KeyError:
-        return None
-    icmp = protocol in _ECHO_REPLY
-    return Traffic(protocol, flow.icmp_type if icmp else flow.destination.port)
 
 
 def _why(judgement: Judgement) -> str:

@@ -209,26 +209,25 @@ class SourceShape(TypedDict):
 
 
 class Guard(TypedDict):
-    """What must not be cut, as in `ApplyRequest`."""
+    """What must not be cut, but with `allow_lockout`: connections to the node's ports for administration, and the one
+    that `ssh_connection` names as SSH_CONNECTION does (ssh(1)).
+    """
 
     ssh_connection: NotRequired[str]
     allow_lockout: NotRequired[bool]
 
 
-class ApplyRequest(TypedDict):
+class ApplyRequest(Guard):
     """Policy files to add; a policy of the same kind, namespace and name is replaced.
 
     `gate`: refused where it would cut a live connection or a PolicyTest of the files fails.
     `confirm_seconds`: it goes back by itself after so long, unless it is confirmed.
-    `ssh_connection` is what the caller's environment has of it: a connection that must not be cut, but `allow_lockout`.
     """
 
     sources: list[SourceShape]
     origin: NotRequired[str | None]
     gate: NotRequired[bool]
     confirm_seconds: NotRequired[float]
-    ssh_connection: NotRequired[str]
-    allow_lockout: NotRequired[bool]
 
 
 class Applied(TypedDict):
@@ -244,13 +243,11 @@ class Applied(TypedDict):
     goes_back_at: NotRequired[str]
 
 
-class PolicyUids(TypedDict):
+class PolicyUids(Guard):
     """Policies by uid: kind/namespace/name, to delete. The rest is as in `ApplyRequest`."""
 
     uids: list[str]
     confirm_seconds: NotRequired[float]
-    ssh_connection: NotRequired[str]
-    allow_lockout: NotRequired[bool]
 
 
 class PolicyShape(TypedDict):

@@ -17,18 +17,16 @@ LEAST_SECONDS: Final = 60
 LEAST_COMMIT_BYTES: Final = 1 << 20
 
 
-def _size(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
-    size = parse_size(text)
-    if size < LEAST_BYTES:
-        raise click.BadParameter(f"{text!r} is less than 16 MiB, which a history takes at least")
-    return size
+def _at_least(size: int, told: str) -> Callable[[click.Context, click.Parameter, str], int]:
+    """Reads a size that must not be smaller, which `told` is in words."""
 
+    def read(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
+        found = parse_size(text)
+        if found < size:
+            raise click.BadParameter(f"{text!r} is less than {told}")
+        return found
 
-def _commits_size(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
-    size = parse_size(text)
-    if size < LEAST_COMMIT_BYTES:
-        raise click.BadParameter(f"{text!r} is less than 1 MiB, which the commits take at least")
-    return size
+    return read
 
 
 def _age(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int:
@@ -44,7 +42,7 @@ def recording_options(command: Command) -> Command:
         click.option(
             "--commits-max-size",
             "commits_bytes",
-            callback=_commits_size,
+            callback=_at_least(LEAST_COMMIT_BYTES, "1 MiB, which the commits take at least"),
             metavar="SIZE",
             default="64MiB",
             show_default=True,
@@ -59,7 +57,7 @@ def recording_options(command: Command) -> Command:
         click.option("--no-flows", is_flag=True, help="Keep no history of flows on the disk."),
         click.option(
             "--flows-max-size",
-            callback=_size,
+            callback=_at_least(LEAST_BYTES, "16 MiB, which a history takes at least"),
             metavar="SIZE",
             default="1GiB",
             show_default=True,

@@ -46,14 +46,15 @@ def stage(
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Show disagreements as they come; Ctrl-C ends it.")
 @output_option()
+@pass_session
 @click.pass_context
-def staged(context: click.Context, /, *, follow: bool, output: str) -> None:
+def staged(context: click.Context, session: Session, /, *, follow: bool, output: str) -> None:
     """Show what is staged, and what of live traffic it would judge otherwise, and by which rule.
 
     Live connections are judged once when something is staged, later ones when they begin. Exit code 1 if there are
     disagreements.
     """
-    with connect(context.find_object(Session) or Session()) as client:
+    with connect(session) as client:
         if follow:
             with client.disagreements() as found:
                 _follow(found, output)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ringfence.identity.prefixes import Address
+from ringfence.service.text import place_text
 
 _TABLES: Final = ("tcp", "tcp6")
 _ESTABLISHED: Final = "01"
@@ -25,7 +26,7 @@ class Inbound:
     local_port: int
 
     def __str__(self) -> str:
-        return f"{_joined(self.peer, self.peer_port)} -> {_joined(self.local, self.local_port)}"
+        return f"{place_text(self.peer, self.peer_port)} -> {place_text(self.local, self.local_port)}"
 
 
 def established(ports: Collection[int], directory: Path = Path("/proc/thread-self/net")) -> list[Inbound]:
@@ -69,7 +70,3 @@ def _address(text: str) -> Address:
 
 def _unmapped(address: Address) -> Address:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
-
-
-def _joined(address: Address, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

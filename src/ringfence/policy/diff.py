@@ -22,7 +22,7 @@ from ringfence.policy.evaluate import Oracle, peer_meant
 from ringfence.policy.naming import outside_name, workload_name
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Placed, entities, place, selectors
-from ringfence.policy.ports import ALWAYS, EVERYTHING, OTHERS, joined, kinds_of_traffic, segments
+from ringfence.policy.ports import ALWAYS, EVERYTHING, OTHERS, kinds_of_traffic, segments, together
 from ringfence.policy.rule import BUILT_IN, Rule
 from ringfence.policy.verify import carries, spans_of
 from ringfence.policy.world import DEFAULT_SETTINGS, World, build_world
@@ -183,7 +183,7 @@ class _Comparison:
                 found[new.allowed, _responsible(old, new)].append(whose)
         groups = self._group(source), self._group(destination)
         for (opened, rule), spans in found.items():
-            ports = (EVERYTHING,) if len(spans) == asked else tuple(joined(spans))
+            ports = (EVERYTHING,) if len(spans) == asked else together(spans)
             yield _PairChange(opened, *groups, ports, rule)
 
     def _group(self, placed: Placed) -> Group:

@@ -36,18 +36,6 @@ def segments(classes: list[Traffic]) -> Iterator[Span]:
         )
 
 
-def joined(spans: list[Span]) -> Iterator[Span]:
-    """Neighbours as one."""
-    whole = spans[0]
-    for span in spans[1:]:
-        if span.protocol == whole.protocol and span.first == whole.last + 1:
-            whole = whole._replace(last=span.last)
-        else:
-            yield whole
-            whole = span
-    yield whole
-
-
 def ports_text(ports: Iterable[Span]) -> str:
     """Ranges of ports as people write them: `80/TCP, 8000-8100/TCP, all UDP`."""
     return ", ".join(span_text(each) for each in ports)

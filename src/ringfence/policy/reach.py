@@ -158,7 +158,8 @@ class _Asking:
         for at, source in enumerate(self.nodes):
             progress(at, len(self.nodes))
             for to, destination in enumerate(self.nodes):
-                judged = self._ends[at].local or self._ends[to].local
+                ends = self._ends[at], self._ends[to]
+                judged = self._oracle.judges(*ends) or self._oracle.judges(*ends[::-1])
                 alone = at == to and len(source.workloads) < 2
                 if alone or not judged or not narrowing.wants(source, destination):
                     continue
@@ -207,17 +208,18 @@ class _Asking:
 
     def _node(self, actors: Sequence[Actor]) -> Node:
         first = actors[0]
+        isolated = self._isolated(first) if self._oracle.judges_somewhere(first) else frozenset()
         if not first.local:
-            return Node(", ".join(sorted({each.name for each in actors})), "entity")
+            return Node(", ".join(sorted({each.name for each in actors})), "entity", isolated=isolated)
         members = tuple(sorted(each.name for each in actors if each.name not in self._made_up))
         shared = Labels(label for label in first.labels if all(label in each.labels for each in actors))
         name = workload_name(shared, lasting) if first.labels.namespace else first.name
-        isolated = frozenset(
-            direction
-            for direction in Direction
-            if any(rule.default_deny for rule in self._oracle.selecting(direction, first))
-        )
         return Node(name, "workload", first.labels.namespace or "", members, isolated)
+
+    def _isolated(self, actor: Actor) -> frozenset[Direction]:
+        """In which directions only what a rule allows passes."""
+        selecting = {each: self._oracle.selecting(each, actor) for each in Direction}
+        return frozenset(each for each, rules in selecting.items() if any(rule.default_deny for rule in rules))
 
     def _path(self, at: int, to: int) -> Reached:
         found: list[Span] = []
@@ -235,7 +237,7 @@ class _Asking:
 
     def _side(self, direction: Direction, subject: int, peer: int, version: int) -> tuple[Span, ...]:
         """The ports that one direction lets through."""
-        if not self._ends[subject].local:
+        if not self._oracle.judges(self._ends[subject], self._ends[peer]):
             return _universe(version)
         rules = self._oracle.selecting(direction, self._ends[subject])
         ways = tuple(self._ways(rule, peer, version) for rule in rules)

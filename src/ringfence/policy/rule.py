@@ -264,11 +264,6 @@ class Policy:
         return replace(self, rules=tuple(replace(rule, staged=True) for rule in self.rules))
 
     @property
-    def enforced(self) -> Policy:
-        """The policy as it is in force."""
-        return replace(self, rules=tuple(replace(rule, staged=False) for rule in self.rules))
-
-    @property
     def uid(self) -> str:
         """kind/namespace/name; the namespace of a clusterwide policy is empty."""
         return f"{self.kind}/{self.namespace}/{self.name}"

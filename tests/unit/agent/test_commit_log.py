@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,17 @@ def record(revision: int, size: int = 1) -> Record:
 def policy_of(state: State) -> str | None:
     """The file of the one policy in a state."""
     return dict(state.items("policy")).get("web")
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Let the kernel refuse what would make a file larger, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_every_commit_is_found_again_with_the_state_it_led_to(tmp_path: Path) -> None:
@@ -103,17 +117,15 @@ def test_a_log_that_cannot_be_read_says_which_file(tmp_path: Path) -> None:
 
 def test_after_a_failure_the_next_commit_says_everything(tmp_path: Path) -> None:
     """A log that could not be written says so; once it can, it goes on with the whole state, the lost commit's too."""
-    place = tmp_path / "log"
-    log = CommitLog(place)
+    log = CommitLog(tmp_path)
     log.note(record(1))
-    for path in place.iterdir():
-        path.unlink()
-    place.rmdir()
-    log._gap = True  # as a full disk leaves it
-    log.note(record(2))
-    assert f"commits are not recorded in {place}: No such file or directory" == log.problem
-    place.mkdir()
+    (segment,) = tmp_path.iterdir()
+    with files_no_larger_than(segment.stat().st_size + 10):
+        log.note(record(2))
+    assert f"commits are not recorded in {tmp_path}: File too large" == log.problem
     log.note(record(3))
     assert not log.problem
-    assert [(3, "s3")] == [(each.revision, policy_of(log.state_at(each.revision))) for each, _ in log.walk()]
+    found = [(each.revision, policy_of(log.state_at(each.revision))) for each, _ in log.walk()]
+    assert [(1, "s1"), (3, "s3")] == found
+    assert policy_of(log.moment(lambda each: each.revision == 3, "it").before) == "s2"
     log.close()

@@ -13,7 +13,7 @@ import pytest
 from ringfence.api.client import Client
 from ringfence.api.shapes import EntryRequest
 from ringfence.errors import BadInput, NotFound, RingfenceError, Unavailable
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 from tests.unit.engine.script import WEB
 from tests.unit.flow.batch import event
 
@@ -24,12 +24,6 @@ kind: Namespace
 metadata: {name: default, labels: {team: blue}}
 """
 WEB_UID = "CiliumNetworkPolicy/default/web"
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -11,22 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from ringfence.agent.listening import listen
 from ringfence.api.client import Client
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 from tests.unit.engine.script import WEB
 from tests.unit.flow.batch import event
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 UID = "CiliumNetworkPolicy/default/web"
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 def command(socket: Path, *more: str) -> list[str]:

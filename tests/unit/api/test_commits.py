@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from ringfence.api.client import Client
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound, RingfenceError
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 from tests.unit.engine.script import OUTSIDE, WEB
 
 WEB_UID = "CiliumNetworkPolicy/default/web"
@@ -21,12 +21,6 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: default, labels: {team: blue}}
 """
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture
@@ -112,7 +106,7 @@ def _verdicts(client: Client) -> Any:
     """What is judged, by which line, for which labels; numbers are given out anew."""
     identity = client.endpoint("web")["identity"]
     told = ("direction", "subject_labels", "peer_labels", "traffic", "action", "tier", "rule", "origin")
-    entries = [[entry[name] for name in told] for entry in client.entries(identity)]  # type: ignore[literal-required]
+    entries = [[entry[name] for name in told] for entry in client.entries(identity)]  # type: ignore[literal-required] # of a tuple
     return sorted(entries), client.policy(WEB_UID), client.endpoint("web")["labels"]
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +8,7 @@ import pytest
 from ringfence.agent.store import read_engine
 from ringfence.api.client import Client
 from ringfence.errors import BadInput, NotFound
-from tests.unit.api.running import Running, running
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
+from tests.unit.api.running import Running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +9,7 @@ from click.testing import CliRunner, Result
 from ringfence.api.client import Client
 from ringfence.cli.main import cli
 from ringfence.errors import BadInput, NotFound
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 
 POLICY = """apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -23,12 +22,6 @@ spec:
     toPorts: [{ports: [{port: http, protocol: TCP}]}]
   - fromCIDR: [192.0.2.0/24]
 """
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from ringfence.api.client import Client
 from ringfence.cli.main import cli
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 from tests.unit.engine.script import WEB
 
 NAMED = WEB.replace('port: "80"', "port: http").replace("name: web,", "name: named,")
@@ -19,12 +17,6 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: default, labels: {team: blue}}
 """
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 def table(agent: Running) -> Any:

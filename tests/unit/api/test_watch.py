@@ -1,22 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Thread
 
-import pytest
-
 from ringfence.api.watch import Watcher
-from tests.unit.api.running import Running, running
+from tests.unit.api.running import Running
 from tests.unit.flow.batch import event
 
 SECONDS = 10.0
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path) as found:
-        yield found
 
 
 def test_the_first_verdict_of_a_revision_or_a_later_one_is_known(agent: Running) -> None:
