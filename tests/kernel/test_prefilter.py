@@ -68,7 +68,7 @@ def test_a_drop_is_told_with_its_reason(agent: Agent, world: Workload) -> None:
         api.add_prefixes(["203.0.113.0/24"])
         with api.events(type="drop") as stream:
             assert not reaches(world, agent.node)
-            [flow] = flows_of(stream, 1)
+            [flow] = flows_of(stream, 1, "UDP")
     assert (flow["reason"], flow["port"]) == ("prefilter", f"{PORT}/UDP")
     assert (flow["source"]["address"], flow["destination"]["address"]) == (world.ipv4, NODE_ADDRESSES[0])
 

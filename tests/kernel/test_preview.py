@@ -4,14 +4,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ringfence.cli.main import cli
 from ringfence.errors import RingfenceError
-from tests.kernel.agents import Agent, managing_two, policy
+from tests.kernel.agents import Agent, flows_of, managing_two, policy
 from tests.kernel.world import Node, Workload, answers
 
 AddWorkload = Callable[[str, str, str], Workload]
@@ -85,7 +84,7 @@ def test_what_was_denied_and_would_be_allowed_is_listed(agent: Agent) -> None:
     with agent.client() as api, agent.client() as watching, watching.events() as events:
         assert not answers(client, server, 7002)
         assert not answers(client, server, 7003)
-        seen: Any = [next(events), next(events)]
+        seen = flows_of(events, 2, "UDP")
         assert ["deny", "deny"] == [each["verdict"] for each in seen]
         text = policy("more", "server", "ingress", "client", 7002)
         (path,) = api.preview([("more.yaml", text)])["opens"]

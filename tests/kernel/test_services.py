@@ -279,7 +279,7 @@ def test_a_drop_names_the_service(agent: Agent) -> None:
         with closing(client.socket()) as asking:
             asking.sendto(b"question", (VIRTUAL[0], 9999))
             asking.sendto(b"question", (VIRTUAL[0], 7))
-        told = {(flow["port"], flow["reason"], flow["service"]) for flow in flows_of(stream, 2)}
+        told = {(flow["port"], flow["reason"], flow["service"]) for flow in flows_of(stream, 2, "UDP")}
     assert told == {("9999/UDP", "unknown service port", "default/web"), ("7/UDP", "no backend", "default/web")}
 
 

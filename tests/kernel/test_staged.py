@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringfence.api.client import Client
-from tests.kernel.agents import Agent, managing_two, policy
+from tests.kernel.agents import Agent, flows_of, managing_two, policy
 from tests.kernel.world import Node, Workload, answers
 
 AddWorkload = Callable[[str, str, str], Workload]
@@ -78,7 +78,7 @@ def test_agreement_is_silent(agent: Agent) -> None:
     with agent.client() as api, agent.client() as watching, watching.events() as events:
         api.stage([("new.yaml", ALLOW)])
         assert reached(agent)
-        flow: Any = next(events)
+        [flow] = flows_of(events, 1, "UDP")
         assert "allow" == flow["verdict"]
         assert [] == api.staged()["disagreements"]
 
