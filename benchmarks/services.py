@@ -30,6 +30,7 @@ from ringfence.datapath import features
 from ringfence.datapath.bpffs import ensure_bpffs
 from ringfence.engine.commands import Commit
 from ringfence.engine.services import Services
+from ringfence.policy.service_set import ServiceSet
 from ringfence.policy.services import EndpointSlice, Service, ServicePort, SliceEndpoint
 
 COUNTS: Final = (1, 100, 1_000, 10_000)
@@ -64,7 +65,7 @@ def _ringfence(world: World, count: int) -> Iterator[Drain]:
 
 def _with_services(count: int) -> Commit:
     """The scenario's policy, and the services."""
-    services = Services()
+    services = Services(ServiceSet())
     services.apply([each for number in range(count) for each in _service(number)])
     services.host_changed([], [])
     return replace(

@@ -16,23 +16,31 @@ from ringfence.identity.reserved import Reserved
 from ringfence.policy.builtin import Settings
 from ringfence.policy.manifest import container_ports
 from ringfence.policy.rule import Policy
+from ringfence.policy.service_set import ServiceObject, ServiceSet
 from ringfence.policy.world import Actor, World
+from ringfence.service import stored
 
 
 def world_of(engine: Engine) -> World:
     """The endpoints and policies as they are now; what changes later does not change the world."""
     workloads = [each.workload for each in engine.endpoints]
-    return _world(engine.state.policies, workloads, engine.nodes, engine.state.settings)
+    objects = engine.services.objects
+    return _world(engine.state.policies, workloads, engine.nodes, engine.state.settings, objects)
 
 
 def world_then(state: State, engine: Engine) -> World:
     """The endpoints and policies of a state of long ago; settings and the node's addresses are those of now."""
     workloads = [memory.read_workload(fields) for _, fields in state.items(memory.ENDPOINT)]
-    return _world(PolicyFiles().read(state), workloads, engine.nodes, engine.state.settings)
+    objects = [stored.read(fields) for _, fields in state.items(memory.SERVICE)]
+    return _world(PolicyFiles().read(state), workloads, engine.nodes, engine.state.settings, objects)
 
 
 def _world(
-    policies: Iterable[Policy], workloads: Collection[Workload], nodes: frozenset[Address], settings: Settings
+    policies: Iterable[Policy],
+    workloads: Collection[Workload],
+    nodes: frozenset[Address],
+    settings: Settings,
+    services: Iterable[ServiceObject],
 ) -> World:
     everyone = {
         each.name: Actor(each.name, each.labels, each.addresses, local=True, ports=tuple(container_ports(each.labels)))
@@ -41,4 +49,5 @@ def _world(
     node = tuple(nodes - {address for each in workloads for address in each.addresses})
     host = Actor("the node", settings.host_labels, node, reserved=Reserved.HOST)
     actors = {**everyone, host.name: host}
-    return World(tuple(policies), {}, actors, settings, nodes=(host,) if node else ())
+    placed = (host,) if node else ()
+    return World(tuple(policies), {}, actors, settings, nodes=placed, services=ServiceSet(services))

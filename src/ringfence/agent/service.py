@@ -49,7 +49,6 @@ from ringfence.engine.events import (
     Event,
     PoliciesApplied,
     PoliciesDeleted,
-    ServiceObject,
     ServicesApplied,
     ServicesDeleted,
     Together,
@@ -63,6 +62,7 @@ from ringfence.flow.request import FlowRequest
 from ringfence.identity.prefixes import host_network
 from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels, port_labels, workload_labels
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.policy.service_set import ServiceObject
 from ringfence.traffic import parse_named_port
 
 _DIGESTED_EVENTS = 1 << 20  # what an interval may hold before events of it are lost to its digest

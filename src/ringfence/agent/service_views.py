@@ -27,7 +27,7 @@ def services(known: Services) -> list[ServiceShape]:
 
 def service(known: Services, found: Service) -> ServiceShape:
     """One of them."""
-    rows = known.rows_of(found)
+    rows, slices = known.rows_of(found), known.slices_of(found)
     return {
         "name": found.path,
         "frontends": [_frontend(frontend, row) for frontend, row in rows.items() if frontend.port],
@@ -35,7 +35,9 @@ def service(known: Services, found: Service) -> ServiceShape:
         "affinity_seconds": found.affinity,
         "source_ranges": [str(each) for each in found.source_ranges],
         "selector": dict(found.selector),
-        "slices": sorted(each.path for each in known.slices_of(found)),
+        "labels": [str(each) for each in found.labels],
+        "slices": sorted(each.path for each in slices),
+        "sliced": [str(address) for each in slices for one in each.endpoints for address in one.addresses],
         "origin": str(found.origin),
     }
 

@@ -25,7 +25,9 @@ class FrontendShape(TypedDict):
 
 
 class ServiceShape(TypedDict):
-    """A service. `affinity_seconds` is 0 without affinity; `slices` are the EndpointSlices that its backends are of."""
+    """A service. `affinity_seconds` is 0 without affinity; `slices` are the EndpointSlices that its backends are of,
+    and `sliced` all addresses that stand in them. `labels` are its own, as policies see them.
+    """
 
     name: str
     frontends: list[FrontendShape]
@@ -33,7 +35,9 @@ class ServiceShape(TypedDict):
     affinity_seconds: int
     source_ranges: list[str]
     selector: dict[str, str]
+    labels: list[str]
     slices: list[str]
+    sliced: list[str]
     origin: str
 
 

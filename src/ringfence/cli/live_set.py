@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, Labels
 from ringfence.policy.manifest import ContainerPort, Namespace, Pod
 from ringfence.policy.parse import Parsed, Source, parse_documents
+from ringfence.policy.services import EndpointSlice, Service, SliceEndpoint
 from ringfence.traffic import parse_named_port
 
 if TYPE_CHECKING:
     from ringfence.api.client import Client
+    from ringfence.api.service_shapes import ServiceShape
     from ringfence.api.shapes import EndpointShape, PolicyShape
+
+
+class _Balanced(TypedDict):
+    services: tuple[Service, ...]
+    slices: tuple[EndpointSlice, ...]
 
 
 def live_set(client: Client) -> Parsed:
@@ -33,7 +40,20 @@ def live_set(client: Client) -> Parsed:
         tests=(),
         warnings=(),
         passed_over={},
+        **_balanced(client.services()),
     )
+
+
+def _balanced(found: Iterable[ServiceShape]) -> _Balanced:
+    """The services as policies know them: by name, labels, selector and the addresses of slices."""
+    services, slices = [], []
+    for each in found:
+        namespace, name = each["name"].split("/")
+        selector = tuple(each["selector"].items())
+        services.append(Service(namespace, name, (), (), selector, labels=Labels.parse(each["labels"])))
+        backends = tuple(SliceEndpoint((ip_address(address),)) for address in each["sliced"])
+        slices.append(EndpointSlice(namespace, name, name, backends, ()))
+    return {"services": tuple(services), "slices": tuple(slices)}
 
 
 def _source(policy: PolicyShape) -> Source:

@@ -76,7 +76,7 @@ class Engine:
     def __init__(self, settings: Settings = _DEFAULT_SETTINGS, maglev_size: int = DEFAULT_SIZE) -> None:
         self.state = PolicyState(settings)
         self.endpoints = Endpoints()
-        self.services = Services(maglev_size)
+        self.services = Services(self.state.services, maglev_size)
         self.numbers = RuleNumbers()
         self.manual: dict[PolicyKey, Verdict] = {}
         self.known = Known(self.numbers, self.endpoints)
@@ -294,6 +294,7 @@ class Engine:
         old = tuple(each for each in replaced if each is not None)
         new = {each.uid for each in event.objects} - {each.uid for each in old}
         self.services.apply(event.objects)
+        self.state.services_changed()
         self._host_changed = True
         for each in event.objects:
             self._remember[memory.SERVICE, each.uid] = stored.write(each)
@@ -303,6 +304,7 @@ class Engine:
     def _delete_services(self, event: ServicesDeleted) -> list[Event]:
         found = [self.services.get(uid) for uid in event.uids]
         self.services.delete(event.uids)
+        self.state.services_changed()
         self._remember |= {(memory.SERVICE, uid): None for uid in event.uids}
         return [ServicesApplied(tuple(each for each in found if each is not None))]
 

@@ -11,13 +11,12 @@ from ringfence.engine.commands import Network, Peer
 from ringfence.labels import Labels
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
-from ringfence.policy.services import EndpointSlice, Service
+from ringfence.policy.service_set import ServiceObject
 from ringfence.policy.state import Overlay
 from ringfence.service.row import Frontend
 from ringfence.verdict import RuleText
 
 Address = IPv4Address | IPv6Address
-ServiceObject = Service | EndpointSlice
 
 
 @dataclass(frozen=True, slots=True)

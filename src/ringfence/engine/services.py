@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ringfence.engine.events import ServiceObject
 from ringfence.errors import BadInput, NotFound
 from ringfence.identity.prefixes import Address
 from ringfence.labels import DEFAULT_NAMESPACE
+from ringfence.policy.service_set import ServiceObject, ServiceSet
 from ringfence.policy.services import EndpointSlice, Service
 from ringfence.service.frontends import Member, Node, Rows, service_rows
 from ringfence.service.maglev import DEFAULT_SIZE
@@ -19,12 +19,10 @@ from ringfence.service.row import Frontend, ServiceRow
 
 
 class Services:
-    """All services and slices by uid, and the rows they come to."""
+    """The rows that a set of services comes to, which is changed here only."""
 
-    def __init__(self, maglev_size: int = DEFAULT_SIZE) -> None:
-        self._services: dict[str, Service] = {}
-        self._slices: dict[str, dict[str, EndpointSlice]] = {}  # service's path -> uid -> slice
-        self._slice_owner: dict[str, str] = {}
+    def __init__(self, known: ServiceSet, maglev_size: int = DEFAULT_SIZE) -> None:
+        self._known = known
         self._rows: dict[str, Rows] = {}
         self._owner: dict[Frontend, str] = {}
         self._maglev_size = maglev_size
@@ -33,16 +31,16 @@ class Services:
         self._changed: dict[Frontend, None] = {}
 
     def __len__(self) -> int:
-        return len(self._services)
+        return len(self._known)
 
     def services(self) -> list[Service]:
         """All services, by namespace and name."""
-        return sorted(self._services.values(), key=lambda each: each.path)
+        return sorted(self._known, key=lambda each: each.path)
 
     @property
     def objects(self) -> list[ServiceObject]:
         """All services and all slices."""
-        return [*self._services.values(), *(each for slices in self._slices.values() for each in slices.values())]
+        return self._known.objects
 
     def rows_of(self, service: Service) -> Mapping[Frontend, ServiceRow]:
         """The frontends of a service as they are wanted."""
@@ -50,14 +48,11 @@ class Services:
 
     def slices_of(self, service: Service) -> list[EndpointSlice]:
         """The slices of a service."""
-        return list(self._slices.get(service.path, {}).values())
+        return self._known.slices(service.path)
 
     def get(self, uid: str) -> ServiceObject | None:
         """The service or slice of a uid."""
-        path = uid.partition("/")[2]
-        if uid.startswith("Service/"):
-            return self._services.get(path)
-        return self._slices.get(self._slice_owner.get(uid, ""), {}).get(uid)
+        return self._known.get(uid)
 
     def find(self, name: str) -> str:
         """The uid of the service that people mean by `[NAMESPACE/]NAME`. Raises `NotFound`."""
@@ -71,28 +66,28 @@ class Services:
         """The uids of services that people mean, each followed by those of its slices. Raises `NotFound`."""
         uids = dict.fromkeys(map(self.find, names))
         for uid in list(uids):
-            uids |= dict.fromkeys(self._slices.get(uid.removeprefix("Service/"), ()))
+            uids |= dict.fromkeys(each.uid for each in self._known.slices(uid.removeprefix("Service/")))
         return list(uids)
 
     def apply(self, objects: Sequence[ServiceObject]) -> None:
         """Take these in; one of the same uid is replaced. Raises `BadInput` with nothing changed."""
         before = {each.uid: self.get(each.uid) for each in objects}
         for each in objects:
-            self._put(each)
+            self._doubtful.update(self._known.put(each))
         try:
             self._settle()
         except BadInput:
             for uid, old in before.items():
-                self._take_away(uid)
+                self._doubtful.update(self._known.take_away(uid))
                 if old is not None:
-                    self._put(old)
+                    self._doubtful.update(self._known.put(old))
             self._settle()
             raise
 
     def delete(self, uids: Iterable[str]) -> None:
         """Forget these."""
         for uid in uids:
-            self._take_away(uid)
+            self._doubtful.update(self._known.take_away(uid))
         self._settle()
 
     def host_changed(self, addresses: Iterable[Address], members: Sequence[Member]) -> None:
@@ -102,11 +97,11 @@ class Services:
         if node == self._node:
             return
         before, self._node = self._node, node
-        for path, service in self._services.items():
+        for service in self._known:
             by_ports = any(port.node_port for port in service.ports) and before.addresses != node.addresses
-            by_members = not self._slices.get(path) or service.inside_local or service.outside_local
+            by_members = not self.slices_of(service) or service.inside_local or service.outside_local
             if by_ports or by_members:
-                self._doubtful.add(path)
+                self._doubtful.add(service.path)
         self._settle()
 
     def wanted(self, frontend: Frontend) -> ServiceRow | None:
@@ -118,30 +113,6 @@ class Services:
         """The frontends that may have become different since this was last asked."""
         changed, self._changed = list(self._changed), {}
         return changed
-
-    def _put(self, what: ServiceObject) -> None:
-        if isinstance(what, Service):
-            self._services[what.path] = what
-            self._doubtful.add(what.path)
-            return
-        self._take_away(what.uid)
-        owner = f"{what.namespace}/{what.service}"
-        self._slices.setdefault(owner, {})[what.uid] = what
-        self._slice_owner[what.uid] = owner
-        self._doubtful.add(owner)
-
-    def _take_away(self, uid: str) -> None:
-        path = uid.partition("/")[2]
-        if uid.startswith("Service/"):
-            self._services.pop(path, None)
-            self._doubtful.add(path)
-            return
-        owner = self._slice_owner.pop(uid, None)
-        if owner is not None:
-            self._slices[owner].pop(uid)
-            if not self._slices[owner]:
-                del self._slices[owner]
-            self._doubtful.add(owner)
 
     def _settle(self) -> None:
         """Bring the rows up to date. Raises `BadInput` where two services want one frontend."""
@@ -164,8 +135,8 @@ class Services:
             self._rows[path] = rows
 
     def _rows_for(self, path: str) -> Rows:
-        service = self._services.get(path)
-        return service_rows(service, self._slices.get(path, {}).values(), self._node) if service else {}
+        service = self._known.service(path)
+        return service_rows(service, self._known.slices(path), self._node) if service else {}
 
 
 def _taken(frontend: Frontend, path: str, other: str) -> str:

@@ -1,7 +1,8 @@
 """The lint: policies read as a careful colleague would, to find what is well formed but hardly meant.
 
 Some findings need no workloads. Those that do are given only where the documents hold pods, for without any every
-selector selects nothing; what may never decide, and who is cut off from DNS, is then asked of made-up workloads.
+selector selects nothing, and those about services only where they hold some; what may never decide, and who is cut off
+from DNS, is then asked of made-up workloads.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from ringfence.policy import check_workloads, check_written
+from ringfence.policy import check_services, check_workloads, check_written
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.findings import Finding, Kind, in_order
 from ringfence.policy.hidden import hidden_rules
@@ -51,6 +52,8 @@ def check_parsed(texts: Iterable[Source], parsed: Parsed) -> tuple[Finding, ...]
     if pods:
         known = check_workloads.Workloads(pods)
         found += [finding for written in policies for by in _BY_WORKLOADS for finding in by(written, known)]
+    if world.services:
+        found += [each for written in policies for each in check_services.means_no_service(written, world.services)]
     oracle = Oracle(world)
     for written in policies:
         found += check_workloads.cuts_off_dns(written, pods or workloads, oracle)

@@ -15,8 +15,9 @@ from ringfence.policy.written import Item, Written
 
 #: Where peers are written, for each kind of policy.
 KUBERNETES_PEERS: Final = ("from", "to")
-CILIUM_PEERS: Final = tuple(
-    f"{way}{what}" for way in ("from", "to") for what in ("Endpoints", "CIDR", "CIDRSet", "Entities")
+CILIUM_PEERS: Final = (
+    *(f"{way}{what}" for way in ("from", "to") for what in ("Endpoints", "CIDR", "CIDRSet", "Entities")),
+    "toServices",
 )
 _CIDR_SETS: Final = ("fromCIDRSet", "toCIDRSet")
 _GIVEN_UP: Final = ("fromRequires", "toRequires")
@@ -108,7 +109,10 @@ def elements(item: Item, fields: Iterable[str]) -> Iterator[tuple[str, int, Any]
 
 def _said(rule: Rule) -> object:
     peers = rule.peers
-    whom = (peers.anyone, *map(frozenset, (peers.selectors, peers.outside, peers.addresses, peers.groups)))
+    whom = (
+        peers.anyone,
+        *map(frozenset, (peers.selectors, peers.outside, peers.addresses, peers.groups, peers.services)),
+    )
     what = (frozenset(rule.traffic), frozenset(rule.named_ports))
     where = (rule.direction, rule.verdict, rule.subject, rule.tier, rule.priority, rule.default_deny)
     return (*where, whom, what)

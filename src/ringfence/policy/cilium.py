@@ -153,6 +153,35 @@ class CidrRule(Closed):
         return self
 
 
+class NamedService(Closed):
+    """A service by its name, of one namespace or, without, of any."""
+
+    service_name: Name
+    namespace: Name | None = None
+
+
+class SelectedServices(Closed):
+    """Services by their labels, of one namespace or, without, of any."""
+
+    selector: LabelSelector
+    namespace: Name | None = None
+
+
+class ServiceRule(Closed):
+    """Services, which stand for their backends."""
+
+    k8s_service: Annotated[NamedService | None, Field(alias="k8sService")] = None
+    k8s_service_selector: Annotated[SelectedServices | None, Field(alias="k8sServiceSelector")] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ServiceRule:
+        given = [self.k8s_service, self.k8s_service_selector].count(None)
+        if given != 1:
+            found = "no service" if given else "k8sService together with k8sServiceSelector"
+            raise flaw(found, "one of k8sService, k8sServiceSelector", [] if given else ["k8sServiceSelector"])
+        return self
+
+
 class Authentication(Closed):
     """Mutual authentication; only its absence can be enforced."""
 
@@ -202,14 +231,14 @@ class Ingress(IngressDeny):
 class EgressDeny(Side):
     """One of `egressDeny`."""
 
-    PEER_FIELDS = ("endpoints", "cidrs", "cidr_set", "entities")
+    PEER_FIELDS = ("endpoints", "cidrs", "cidr_set", "entities", "services")
 
     endpoints: Annotated[list[LabelSelector] | None, Field(alias="toEndpoints")] = None
     cidrs: Annotated[list[Cidr] | None, Field(alias="toCIDR")] = None
     cidr_set: Annotated[list[CidrRule] | None, Field(alias="toCIDRSet")] = None
     entities: Annotated[list[EntityName] | None, Field(alias="toEntities")] = None
     to_requires: Annotated[Any, refused("a field that Cilium has given up")] = None
-    to_services: Annotated[Any, refused("services as peers", peers=True)] = None
+    services: Annotated[list[ServiceRule] | None, Field(alias="toServices")] = None
     to_groups: Annotated[Any, refused("cloud groups", peers=True)] = None
     to_nodes: Annotated[Any, refused("nodes by label", peers=True)] = None
 

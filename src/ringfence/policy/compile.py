@@ -15,7 +15,16 @@ from ringfence.identity.prefixes import Block
 from ringfence.identity.reserved import Reserved
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, NAMESPACE_NAME_LABEL, Label, Labels
 from ringfence.policy.builtin import reserved_selector
-from ringfence.policy.cilium import CidrRule, CiliumCidrGroup, CiliumPolicy, EgressDeny, IngressDeny, PortProtocol, Spec
+from ringfence.policy.cilium import (
+    CidrRule,
+    CiliumCidrGroup,
+    CiliumPolicy,
+    EgressDeny,
+    IngressDeny,
+    PortProtocol,
+    ServiceRule,
+    Spec,
+)
 from ringfence.policy.document import Document, Path
 from ringfence.policy.rule import (
     ALL_TRAFFIC,
@@ -29,6 +38,7 @@ from ringfence.policy.rule import (
     Policy,
     Ports,
     Rule,
+    ServiceRef,
 )
 from ringfence.policy.schema import LabelSelector
 from ringfence.selector import CIDR_SOURCE, Operator, Requirement, Selector, requirement_key
@@ -159,7 +169,8 @@ class _SpecReader:
         return selector if self._for_init else selector & [IN_SOME_NAMESPACE]
 
     def _peers(self, item: Item) -> Peers:
-        given = (item.endpoints, item.cidrs, item.cidr_set, item.entities)
+        services = item.services if isinstance(item, EgressDeny) else None
+        given = (item.endpoints, item.cidrs, item.cidr_set, item.entities, services)
         if all(each is None for each in given):
             return ANYONE if item.to_ports or item.icmps else NOBODY
         if "all" in (item.entities or []):
@@ -174,6 +185,7 @@ class _SpecReader:
             selectors=tuple(dict.fromkeys(selectors)),
             outside=tuple(dict.fromkeys(blocks)),
             groups=tuple(dict.fromkeys(groups)),
+            services=tuple(dict.fromkeys(map(_service_ref, services or []))),
         )
 
 
@@ -189,6 +201,14 @@ def read_cidr_group(document: Document, written: CiliumCidrGroup, base: Path) ->
 def _group_block(written: CidrRule) -> GroupBlock:
     selector = read_selector(written.cidr_group_selector) if written.cidr_group_selector else None
     return GroupBlock(written.cidr_group_ref or "", selector, tuple(written.excepts or []))
+
+
+def _service_ref(written: ServiceRule) -> ServiceRef:
+    named, selected = written.k8s_service, written.k8s_service_selector
+    if named is not None:
+        return ServiceRef(named.service_name, named.namespace or "")
+    assert selected is not None, "the schema demands one"
+    return ServiceRef(namespace=selected.namespace or "", selector=read_selector(selected.selector))
 
 
 def _traffic(item: Item) -> tuple[Ports, ...]:

@@ -42,6 +42,11 @@ class Kind(Enum):
     )
     DUPLICATE_RULE = ("RF109", "duplicate-rule", "whoever changes one of the two will wonder why nothing changes")
     DEPRECATED = ("RF110", "deprecated", "it will stop being understood")
+    MEANS_NO_SERVICE = (
+        "RF111",
+        "means-no-service",
+        "a service that is not there has no backends, so the rule means nobody",
+    )
 
     @property
     def code(self) -> str:

@@ -1,18 +1,20 @@
 """The repository: the policies in force, by uid, and what a new version of one changes.
 
 A rule that a new version of its policy writes in the same way at the same place is the same rule and is left alone. A
-rule that speaks of CIDR groups is in force with the prefixes that they hold; when one of them changes, so does it.
+rule that speaks of CIDR groups is in force with the prefixes that they hold, one that speaks of services with their
+backends; when one of them changes, so does it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ringfence.errors import BadInput, NotFound
 from ringfence.identity.prefixes import Block, inside
 from ringfence.policy.rule import CidrGroup, GroupBlock, Policy, Rule
+from ringfence.policy.service_set import ServiceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,11 @@ class RuleDelta:
 class Repository:
     """Policies by uid, in the order in which they were first added."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: ServiceSet | None = None) -> None:
         self._policies: dict[str, Policy] = {}
         self._groups: dict[str, CidrGroup] = {}
-        #: The rules in force of the policies that speak of groups; those of all others are as written.
+        self._services = ServiceSet() if services is None else services
+        #: The rules in force of the policies that speak of groups or services; those of all others are as written.
         self._grouped: dict[str, tuple[Rule, ...]] = {}
 
     def change(self, put: Iterable[Policy] = (), remove: Iterable[str] = ()) -> RuleDelta:
@@ -41,9 +44,18 @@ class Repository:
         before = {uid: self._in_force(uid) for uid in touched}
         for uid, policy in wanted.items():
             self._set(uid, policy)
-        for uid in touched:
+        return self._expanded(before)
+
+    def services_changed(self) -> RuleDelta:
+        """The services that rules speak of are others now."""
+        spoken_of = [uid for uid in self._grouped if any(rule.peers.services for rule in self._policies[uid].rules)]
+        return self._expanded({uid: self._in_force(uid) for uid in spoken_of})
+
+    def _expanded(self, before: Mapping[str, tuple[Rule, ...]]) -> RuleDelta:
+        """Put what groups and services stand for into the rules of policies. `before`: their rules in force so far."""
+        for uid in before:
             self._expand(uid)
-        deltas = [_delta(before[uid], self._in_force(uid)) for uid in touched]
+        deltas = [_delta(old, self._in_force(uid)) for uid, old in before.items()]
         return RuleDelta(
             added=tuple(rule for delta in deltas for rule in delta.added),
             removed=tuple(rule for delta in deltas for rule in delta.removed),
@@ -97,8 +109,8 @@ class Repository:
     def _expand(self, uid: str) -> None:
         self._grouped.pop(uid, None)
         rules = self._policies[uid].rules if uid in self._policies else ()
-        if any(rule.peers.groups for rule in rules):
-            self._grouped[uid] = tuple(map(self._with_prefixes, rules))
+        if any(rule.peers.groups or rule.peers.services for rule in rules):
+            self._grouped[uid] = tuple(self._services.resolve(self._with_prefixes(rule)) for rule in rules)
 
     def _with_prefixes(self, rule: Rule) -> Rule:
         if not rule.peers.groups:

@@ -74,12 +74,34 @@ class GroupBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRef:
+    """Some services, meant by one name or by their labels, in one namespace or, without, in any."""
+
+    name: str = ""
+    namespace: str = ""
+    selector: Selector | None = None
+
+    def means(self, namespace: str, name: str, labels: Labels) -> bool:
+        """Whether it speaks of a service."""
+        if self.namespace not in ("", namespace):
+            return False
+        return name == self.name if self.selector is None else self.selector.matches(labels)
+
+    def __str__(self) -> str:
+        where = f" of namespace {self.namespace}" if self.namespace else ""
+        if self.selector is not None:
+            return f"services with {self.selector}{where}"
+        return f"service {self.namespace}/{self.name}" if self.namespace else f"service {self.name} of any namespace"
+
+
+@dataclass(frozen=True, slots=True)
 class Peers:
     """Whom a rule speaks of: the union of its parts; with none of them nobody.
 
     `outside` are addresses of whatever is no endpoint (Cilium's CIDR rules); `addresses` are addresses of whomever
     (Kubernetes' ipBlock and networks). `groups` stand for blocks that are to be put into their place by what the
-    groups hold at the time: `outside`, once they are.
+    groups hold at the time: `outside`, once they are. `services` stand for their backends, which are added to
+    `selectors` and `addresses` as the services are at the time.
     """
 
     anyone: bool = False
@@ -87,6 +109,7 @@ class Peers:
     outside: tuple[Block, ...] = ()
     addresses: tuple[Block, ...] = ()
     groups: tuple[GroupBlock, ...] = ()
+    services: tuple[ServiceRef, ...] = ()
 
     @property
     def prefixes(self) -> frozenset[Network]:
@@ -101,7 +124,8 @@ class Peers:
     def __str__(self) -> str:
         if self.anyone:
             return "anyone"
-        return " or ".join(map(str, (*self.selectors, *self.outside, *self.addresses, *self.groups))) or "nobody"
+        parts = (*self.selectors, *self.outside, *self.addresses, *self.groups, *self.services)
+        return " or ".join(map(str, parts)) or "nobody"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from ringfence.identity.prefixes import Address, Network
-from ringfence.labels import DEFAULT_NAMESPACE
+from ringfence.labels import DEFAULT_NAMESPACE, Label, Labels
 from ringfence.policy.document import Document, Path
 from ringfence.policy.rule import Origin
 from ringfence.policy.schema import Cidr, Ip, Name, Open, flaw, read_address
@@ -26,6 +26,7 @@ _CLIENT_IP: Final = "ClientIP"
 Protocol = Literal["TCP", "UDP", "SCTP"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Locality = Literal["Cluster", "Local"]
+_NO_LABELS: Final = Labels()
 
 
 def _read_cluster_ip(value: object) -> Address | None:
@@ -190,6 +191,7 @@ class Service:
     inside_local: bool = False
     outside_local: bool = False
     not_ready_too: bool = False
+    labels: Labels = _NO_LABELS
     origin: Origin = field(default=Origin(), compare=False)
 
     @property
@@ -253,6 +255,7 @@ def read_service(document: Document, written: ServiceManifest, base: Path) -> Se
         inside_local=spec.internal_traffic_policy == "Local",
         outside_local=spec.external_traffic_policy == "Local",
         not_ready_too=spec.publish_not_ready_addresses,
+        labels=Labels(Label("k8s", key, value) for key, value in (metadata.labels or {}).items()),
         origin=_origin(document, base),
     )
 

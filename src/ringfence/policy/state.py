@@ -22,6 +22,7 @@ from ringfence.policy.mapstate import MapState, PolicyKey
 from ringfence.policy.repository import Repository, RuleDelta
 from ringfence.policy.resolve import Resolver
 from ringfence.policy.rule import Origin, Policy, Rule
+from ringfence.policy.service_set import ServiceSet
 from ringfence.verdict import RuleText
 
 DEFAULT_SETTINGS = Settings()
@@ -48,9 +49,11 @@ class PolicyState:
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS, allocator: Allocator | None = None) -> None:
         self.allocator = allocator or Allocator()
-        self.policies = Repository()
+        #: Whoever changes them says so: `services_changed`.
+        self.services = ServiceSet()
+        self.policies = Repository(self.services)
         #: The policies that are judged beside those in force; none while nothing is staged.
-        self.staged = Repository()
+        self.staged = Repository(self.services)
         self._overlay: Overlay | None = None
         self._staging = False
         self.prefixes = PrefixTable()
@@ -104,6 +107,11 @@ class PolicyState:
             raise NotFound(f"no such policy is applied: {', '.join(missing)}")
         self._change_rules(_in_force(self.policies.change(remove=wanted)))
         self._restage(wanted)
+
+    def services_changed(self) -> None:
+        """Rules that speak of services mean what `services` says now."""
+        self._change_rules(_in_force(self.policies.services_changed()))
+        self._change_rules(self.staged.services_changed())
 
     @property
     def overlay(self) -> Overlay | None:

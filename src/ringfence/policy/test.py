@@ -69,6 +69,8 @@ JudgeFactory = Callable[[CompiledWorld], Judge]
 def compile_world(world: World) -> CompiledWorld:
     """Compile a world's policies for all of its actors."""
     state = PolicyState(world.settings)
+    for each in world.services.objects:
+        state.services.put(each)
     state.apply(world.policies)
     owners: dict[Network, str] = {}
     identities: dict[str, int] = {}

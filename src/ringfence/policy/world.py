@@ -22,6 +22,7 @@ from ringfence.policy.case import Party
 from ringfence.policy.manifest import ContainerPort, Namespace, Node, Pod
 from ringfence.policy.parse import Parsed
 from ringfence.policy.rule import CidrGroup, Policy, Rule
+from ringfence.policy.service_set import ServiceSet
 
 DEFAULT_SETTINGS: Final = Settings()
 #: RFC 2544, for tests of devices; and a prefix of unique local addresses.
@@ -72,14 +73,18 @@ class World:
     settings: Settings = DEFAULT_SETTINGS
     parties: Mapping[Party, Actor] = field(default_factory=dict)
     nodes: tuple[Actor, ...] = ()
+    services: ServiceSet = field(default_factory=ServiceSet)
 
     @property
     def rules(self) -> Iterator[Rule]:
-        """All rules in force, the built-in ones too, with what CIDR groups hold in the place of the groups."""
+        """All rules in force, the built-in ones too, with what CIDR groups hold in the place of the groups and the
+        backends of the services that they name.
+        """
         if self.settings.enforcement == "never":
             return iter(())
         policies, groups = (*self.policies, *builtin_policies(self.settings)), self.groups
-        return (_ungrouped(rule, groups) for policy in policies for rule in policy.rules if not rule.staged)
+        in_force = (rule for policy in policies for rule in policy.rules if not rule.staged)
+        return (self.services.resolve(_ungrouped(rule, groups)) for rule in in_force)
 
     @property
     def groups(self) -> list[CidrGroup]:
@@ -102,13 +107,14 @@ def build_world(parsed: Parsed, parties: Iterable[Party] = (), settings: Setting
 
 def place_parties(world: World, parties: Iterable[Party]) -> World:
     """The same world with an actor for each of some parties besides. A pod that is not there has none."""
-    parsed = Parsed(world.policies, tuple(world.namespaces.values()), (), (), (), (), {})
+    parsed = Parsed(world.policies, tuple(world.namespaces.values()), (), (), (), (), {}, *world.services.apart)
     return _Builder(parsed, world.settings, world).build(parties)
 
 
 class _Builder:
     def __init__(self, parsed: Parsed, settings: Settings, known: World | None = None) -> None:
         self._parsed = parsed
+        self._services = ServiceSet((*parsed.services, *parsed.slices))
         self._settings = settings
         self._namespaces = {namespace.name: namespace for namespace in parsed.namespaces}
         self._taken = {address for pod in parsed.pods for address in pod.addresses}
@@ -133,7 +139,8 @@ class _Builder:
             if party.pod not in actors and party.pod:
                 continue
             found[party] = actors[party.pod] if party.pod else self._other(party)
-        return World(self._parsed.policies, self._namespaces, actors, self._settings, found, tuple(self._nodes))
+        policies, nodes = self._parsed.policies, tuple(self._nodes)
+        return World(policies, self._namespaces, actors, self._settings, found, nodes, self._services)
 
     def _pod(self, pod: Pod) -> Actor:
         if pod.host_network:
@@ -210,7 +217,7 @@ class _Builder:
 
     @cached_property
     def _prefixes(self) -> set[Network]:
-        rules = World(self._parsed.policies, {}, {}, self._settings).rules
+        rules = World(self._parsed.policies, {}, {}, self._settings, services=self._services).rules
         return {prefix for rule in rules for prefix in rule.prefixes}
 
     def _told_apart(self, address: Address) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from ringfence.labels import Labels
 from ringfence.policy.rule import Origin
 from ringfence.policy.services import EndpointSlice, Service, ServicePort, SliceEndpoint
 
@@ -31,6 +32,7 @@ def write_service(service: Service) -> dict[str, object]:
         "source_ranges": [str(each) for each in service.source_ranges],
         "ports": [[each.port, each.target, each.protocol, each.name, each.node_port] for each in service.ports],
         "selector": dict(service.selector),
+        "labels": [str(each) for each in service.labels],
         "affinity": service.affinity,
         **{each: getattr(service, each) for each in _SWITCHES},
         "origin": list(_origin(service.origin)),
@@ -49,6 +51,7 @@ def read_service(fields: Mapping[str, Any]) -> Service:
         balancer=tuple(map(ip_address, fields["balancer"])),
         source_ranges=tuple(map(ip_network, fields["source_ranges"])),
         affinity=fields["affinity"],
+        labels=Labels.parse(fields.get("labels", ())),
         **{each: bool(fields[each]) for each in _SWITCHES},
         origin=Origin(*fields["origin"]),
     )

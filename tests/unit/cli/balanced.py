@@ -25,7 +25,9 @@ SERVICES: list[ServiceShape] = [
         "affinity_seconds": 0,
         "source_ranges": [],
         "selector": {"app": "web"},
+        "labels": ["k8s:tier=front"],
         "slices": ["shop/web-abc"],
+        "sliced": ["10.1.0.5"],
         "origin": "shop.yaml:1",
     }
 ]

@@ -8,9 +8,9 @@ from ringfence.abi import Verdict
 from ringfence.agent.commits.record import ADDED, CHANGED, REMOVED, SAME
 from ringfence.agent.dry import key_text
 from ringfence.engine.engine import Engine
-from ringfence.engine.events import ServiceObject
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
+from ringfence.policy.service_set import ServiceObject
 
 
 def what_changes(engine: Engine, policies: Iterable[Policy], balanced: Iterable[ServiceObject]) -> dict[str, str]:

@@ -58,7 +58,7 @@ def count_unmeant(rule: Rule, peer: Peer) -> int:
 
 def peer_faults(rule: Rule, peer: Peer) -> Faults | None:
     """What is wrong with a peer that a rule does not mean; None where no little change makes the rule mean it."""
-    found = [*_by_selectors(rule, peer), *_by_blocks(rule.peers, peer)]
+    found = [*_by_selectors(rule, peer), *_by_blocks(rule.peers, peer), *_by_services(rule.peers)]
     return min(found, key=weight, default=None)
 
 
@@ -113,6 +113,13 @@ def _by_blocks(peers: Peers, peer: Peer) -> Iterator[Faults]:
             yield (_not_meant(block, peer), _outside_block(block, peer))
     for block in peers.addresses:
         yield (_outside_block(block, peer),)
+
+
+def _by_services(peers: Peers) -> Iterator[Faults]:
+    """Services whose backends are not among the peers have none."""
+    if peers.services and not peers.selectors and not peers.addresses:
+        named = " or ".join(map(str, peers.services))
+        yield (Fault(Kind.WHO, Cost.WHO, f"the rule means {named}, which is not there or has no backends"),)
 
 
 def _not_meant(block: Block, peer: Peer) -> Fault:
