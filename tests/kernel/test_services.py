@@ -271,6 +271,42 @@ def test_a_backend_that_is_gone_ends_its_connections_and_one_that_terminates_kee
         assert not echoes(asking, accepted)
 
 
+TO_SERVICES = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: client}
+spec:
+  endpointSelector: {matchLabels: {app: client}}
+  egress:
+  - toServices: [{k8sService: {serviceName: web, namespace: default}}]
+"""
+
+
+def test_a_policy_follows_the_service_that_it_names(agent: Agent) -> None:
+    """Who is allowed the service reaches its backends by their own addresses too, over a restart as well; when the
+    service leads to others, its live connections are cut at the next packet.
+    """
+    agent.apply("policy.yaml", TO_SERVICES)
+    for each in talk(agent)[:2]:
+        each.close()
+    server = agent.node.workloads["one"]
+    with closing(listening(server)) as listener, closing(client_of(agent).socket(socket.SOCK_STREAM)) as asking:
+        asking.settimeout(2)
+        asking.connect((server.ipv4, 9000))
+        accepted, _ = listener.accept()
+        accepted.settimeout(2)
+        with closing(accepted):
+            agent.end(signal.SIGKILL)
+            agent.start()
+            assert echoes(asking, accepted)
+            with agent.client() as api, api.events(type="drop") as stream:
+                agent.apply("web.yaml", SERVICE.replace("selector: {app: web}", "selector: {app: client}"))
+                assert not echoes(asking, accepted)
+                [flow] = flows_of(stream, 1, "TCP")
+    assert flow["rule"]["origin"] == "policy.yaml:8"
+    assert "no rule allows this" in flow["rule"]["text"]
+
+
 def test_a_drop_names_the_service(agent: Agent) -> None:
     """A service without a backend and a port that it does not have are told apart, each with the service's name."""
     agent.apply("slices.yaml", slice_of())

@@ -283,3 +283,28 @@ def test_distance_counts_letters() -> None:
     cases = [("web", "web", 0), ("web", "wbe", 1), ("web", "we", 1), ("web", "webs", 1), ("kitten", "sitting", 3)]
     assert [distance(one, other) for one, other, _ in cases] == [count for *_, count in cases]
     assert nearest("frontnd", ["frontend", "backend", "db"]) == ["frontend"]
+
+
+SERVICES = """
+{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop}, spec: {selector: {app: db}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: empty, namespace: shop}, spec: {}}
+---
+"""
+
+
+def test_a_service_that_is_not_there() -> None:
+    """A rule that names no service, or one that leads nowhere, is found where it does; the nearest name is told."""
+    policy = cilium("egress: [{toServices: [{k8sService: {serviceName: dbs, namespace: shop}}]}]")
+    line = told(Kind.MEANS_NO_SERVICE, policy + SERVICES)
+    assert line.startswith("p.yaml:6:26: warning RF111 means-no-service: no service shop/dbs is there")
+    assert "(nearest: shop/db)" in line
+    empty = cilium("egress: [{toServices: [{k8sService: {serviceName: empty, namespace: shop}}]}]")
+    assert "has neither a selector nor a slice" in told(Kind.MEANS_NO_SERVICE, empty + SERVICES)
+    fine = cilium("egress: [{toServices: [{k8sService: {serviceName: db, namespace: shop}}]}]")
+    assert found(Kind.MEANS_NO_SERVICE, fine + SERVICES) == []
+
+
+def test_without_services_nothing_is_said_of_them() -> None:
+    """Policies that come without the services that they name are no mistake."""
+    assert found(Kind.MEANS_NO_SERVICE, cilium("egress: [{toServices: [{k8sService: {serviceName: db}}]}]")) == []

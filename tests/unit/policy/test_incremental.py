@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import pytest
+
 from ringfence.labels import Label, Labels, port_labels, workload_labels
 from ringfence.policy.builtin import Settings
 from ringfence.policy.parse import Source, parse_documents
@@ -104,3 +106,83 @@ def test_a_node_keeps_being_one_where_prefixes_mean_nodes() -> None:
     assert str(state.labels(state.ipcache.lookup(node).identity)) == "cidr:192.0.2.0/24 cidr:192.0.2.9/32 reserved:host"
     state.set_nodes([])
     assert str(state.labels(state.ipcache.lookup(node).identity)) == "cidr:192.0.2.0/24 reserved:world"
+
+
+SERVICE = """apiVersion: v1
+kind: Service
+metadata: {{name: db, namespace: default, labels: {{tier: {tier}}}}}
+spec: {{clusterIP: 10.96.0.1, selector: {selector}, ports: [{{port: 80}}]}}
+"""
+SLICE = """apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: db-1, namespace: default, labels: {{kubernetes.io/service-name: db}}}}
+addressType: IPv4
+endpoints: [{{addresses: [{}]}}]
+"""
+BY_SERVICE = """apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {{name: s}}
+spec: {{endpointSelector: {{matchLabels: {{app: web}}}}, egress: [{{toServices: [{}]}}]}}
+"""
+NAMED = "{k8sService: {serviceName: db}}"
+LABELLED = "{k8sServiceSelector: {selector: {matchLabels: {tier: data}}}}"
+
+
+def serve(state: PolicyState, text: str) -> None:
+    parsed = parse_documents([Source("a.yaml", text)])
+    for each in (*parsed.services, *parsed.slices):
+        state.services.put(each)
+    state.services_changed()
+
+
+@pytest.mark.parametrize("by", [NAMED, LABELLED])
+def test_a_rule_follows_the_services_that_it_names(by: str) -> None:
+    """Services come after the policy, change their selector or labels, lose them for addresses, and go."""
+    state = PolicyState()
+    state.add_endpoint(workload("web"), [ip_address("10.0.0.1")])
+    db, cache = (state.acquire_identity(workload(app)) for app in ("db", "cache"))
+    before = dict(state.map.items())
+    state.apply(read(BY_SERVICE.format(by)))
+    isolated = dict(state.map.items())
+    serve(state, SERVICE.format(tier="data", selector="{app: db}"))
+    assert {key.peer for key, _ in state.map.items() if key.peer} == {db}
+    serve(state, SERVICE.format(tier="data", selector="{app: cache}"))
+    assert {key.peer for key, _ in state.map.items() if key.peer} == {cache}
+    serve(state, SERVICE.format(tier="data", selector="{}") + "---\n" + SLICE.format("192.0.2.1"))
+    assert names(state) == {"cidr:192.0.2.1/32 reserved:world"}
+    serve(state, SLICE.format("192.0.2.2"))
+    assert names(state) == {"cidr:192.0.2.2/32 reserved:world"}
+    serve(state, SERVICE.format(tier="other", selector="{app: db}"))
+    assert {key.peer for key, _ in state.map.items() if key.peer} == ({db} if by == NAMED else set())
+    state.services.take_away("Service/default/db")
+    state.services_changed()
+    assert dict(state.map.items()) == isolated
+    state.delete(["CiliumNetworkPolicy/default/s"])
+    assert dict(state.map.items()) == before
+
+
+def test_a_service_changes_no_rule_that_speaks_of_others() -> None:
+    """What a service does not touch stays: no entry, no prefix and no identity is written anew."""
+    state = PolicyState()
+    state.add_endpoint(workload("web"), [ip_address("10.0.0.1")])
+    state.acquire_identity(workload("db"))
+    state.apply(read(BY_SERVICE.format(NAMED)))
+    serve(state, SERVICE.format(tier="data", selector="{app: db}"))
+    state.take_changes()
+    serve(state, SERVICE.format(tier="other", selector="{app: db}"))
+    serve(state, SERVICE.format(tier="data", selector="{app: cache}").replace("name: db", "name: cache"))
+    assert not state.take_changes()
+
+
+def test_what_is_staged_follows_services_too() -> None:
+    """A staged rule that names a service means the same backends as one in force."""
+    state = PolicyState()
+    state.add_endpoint(workload("web"), [ip_address("10.0.0.1")])
+    db = state.acquire_identity(workload("db"))
+    (policy,) = read(BY_SERVICE.format(NAMED))
+    state.stage({policy.uid: policy})
+    serve(state, SERVICE.format(tier="data", selector="{app: db}"))
+    assert {(key.staged, key.peer) for key, _ in state.map.items() if key.peer} == {(True, db)}
+    state.services.take_away("Service/default/db")
+    state.services_changed()
+    assert not {key.peer for key, _ in state.map.items() if key.peer}
