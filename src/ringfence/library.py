@@ -24,7 +24,7 @@ from ringfence.policy.check import check_parsed
 from ringfence.policy.diff import Change, difference
 from ringfence.policy.drawing import FORMS, Form
 from ringfence.policy.evaluate import Oracle
-from ringfence.policy.explanation.who import Asked, explain_in, place_question
+from ringfence.policy.explanation.who import Asked, place_question
 from ringfence.policy.findings import Finding
 from ringfence.policy.learning.grants import Folding, Kind
 from ringfence.policy.learning.learn import Learned, Wanted
@@ -40,6 +40,7 @@ from ringfence.policy.test import JUDGES, Report, run_tests
 from ringfence.policy.verify import Proof
 from ringfence.policy.verify import verify as prove
 from ringfence.policy.world import DEFAULT_SETTINGS, World, build_world
+from ringfence.service.explaining import explain_flow
 from ringfence.traffic import Traffic, parse_traffic
 from ringfence.verdict import Judgement
 
@@ -83,7 +84,7 @@ class Policies:
 
     def explain(self, source: str, destination: str, port: str, *, limit: int = 5) -> dict[str, Any]:
         """Why, and what nearly made it otherwise: the document of `ringfence explain -o json`. Raises as `evaluate`."""
-        return explain_in(self.world, Asked(source), Asked(destination), _traffic(port), most=limit)
+        return explain_flow(self.world, Asked(source), Asked(destination), _traffic(port), most=limit)
 
     def check(self) -> tuple[Finding, ...]:
         """What is well formed but hardly meant."""

@@ -12,6 +12,11 @@ from typing import Final
 from ringfence.abi import Direction, Reason, Tier, Verdict
 
 
+def reason_text(reason: Reason) -> str:
+    """A reason in words: `policy denied`."""
+    return reason.name.lower().replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True)
 class RuleText:
     """What a rule number stands for: all that the datapath and people need of a rule.

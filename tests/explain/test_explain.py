@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ringfence.policy.explanation.who import Asked, explain_in
+from ringfence.policy.explanation.who import Asked
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import build_world
+from ringfence.service.explaining import explain_flow
 from ringfence.traffic import parse_traffic
 
 HERE = Path(__file__).parent
@@ -46,7 +47,7 @@ class Setup:
         parsed = parse_documents([CLUSTER, *others, Source(self.name, self.text)], strict=False)
         ends = Asked(self.flow["from"]), Asked(self.flow["to"])
         traffic, source_port = parse_traffic(self.flow["port"]), self.flow.get("sourcePort")
-        return explain_in(build_world(parsed), *ends, traffic, source_port)
+        return explain_flow(build_world(parsed), *ends, traffic, source_port)
 
 
 def test_there_are_many_setups() -> None:

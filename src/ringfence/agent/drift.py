@@ -19,9 +19,8 @@ from ringfence.engine.commands import Peer
 from ringfence.engine.endpoints import Endpoint
 from ringfence.engine.engine import Engine
 from ringfence.engine.known import Known
-from ringfence.flow.format import reason_text
 from ringfence.policy.mapstate import PolicyKey
-from ringfence.verdict import RuleText
+from ringfence.verdict import RuleText, reason_text
 
 Change = Literal["changed", "lost", "added"]
 #: The numbers that mean something; any other may stand in a map as well.

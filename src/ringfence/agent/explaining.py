@@ -15,7 +15,8 @@ from ringfence.engine.engine import Engine
 from ringfence.errors import BadInput
 from ringfence.identity.prefixes import Network, host_network
 from ringfence.policy.explanation.explain import MOST_MISSES
-from ringfence.policy.explanation.who import Asked, explain_in
+from ringfence.policy.explanation.who import Asked
+from ringfence.service.explaining import explain_flow
 from ringfence.traffic import parse_traffic
 
 
@@ -30,7 +31,7 @@ async def explain(engine: Engine, request: ExplainRequest, then: State | None = 
     ends = _asked(request["source"]), _asked(request["destination"])
     port, most = request.get("source_port"), request.get("limit", MOST_MISSES)
     world = world_of(engine) if then is None else await asyncio.to_thread(world_then, then, engine)
-    found = await asyncio.to_thread(explain_in, world, *ends, traffic, port, most=most)
+    found = await asyncio.to_thread(explain_flow, world, *ends, traffic, port, most=most)
     if then is not None:
         return cast("Explanation", found)
     for side in found["chain"]:

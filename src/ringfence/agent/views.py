@@ -15,11 +15,10 @@ from ringfence.engine.endpoints import Endpoint
 from ringfence.engine.engine import Engine
 from ringfence.engine.known import Known
 from ringfence.errors import BadInput, Problem
-from ringfence.flow.format import reason_text
 from ringfence.policy.manifest import container_ports
 from ringfence.policy.mapstate import PolicyKey
 from ringfence.policy.rule import Policy
-from ringfence.verdict import RuleText
+from ringfence.verdict import RuleText, reason_text
 
 MOST_DENIALS = 1_000_000
 ENDPOINT_STATES = ("attaching", "ready", "disconnected")

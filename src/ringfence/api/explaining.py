@@ -32,6 +32,25 @@ class ExplainRequest(TypedDict):
 #: A rule: policy, text, origin and its lines of YAML.
 ExplainedRule = dict[str, Any]
 
+
+class ExplainedBackend(TypedDict):
+    """Where new connections to a service go, and what policy says of it there."""
+
+    name: str
+    address: str
+    port: str
+    verdict: Literal["allow", "deny"]
+
+
+class ExplainedService(TypedDict):
+    """The service that was asked for. `reason`: why it leads nowhere, else ""."""
+
+    name: str
+    frontend: str
+    reason: str
+    backends: list[ExplainedBackend]
+
+
 Explanation = TypedDict(
     "Explanation",
     {
@@ -43,5 +62,6 @@ Explanation = TypedDict(
         "chain": list[dict[str, Any]],
         "near_misses": list[dict[str, Any]],
         "notes": list[str],
+        "service": ExplainedService | None,
     },
 )

@@ -18,9 +18,10 @@ from ringfence.cli.sources import read
 from ringfence.errors import BadInput
 from ringfence.flow.pasted import Pasted, read_pasted
 from ringfence.policy.builtin import Settings
-from ringfence.policy.explanation.who import Asked, explain_in
+from ringfence.policy.explanation.who import Asked
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import build_world
+from ringfence.service.explaining import explain_flow
 from ringfence.traffic import parse_traffic
 
 
@@ -50,9 +51,9 @@ def explain(
     """Say why a flow is allowed or denied, by which line, and what nearly made it otherwise.
 
     The flow is --from, --to and --port; or FLOW, a line or the JSON of `monitor` or `observe`; or one of these on the
-    standard input. An end is NAMESPACE/NAME, an address, a prefix, or an entity such as world or host. With files it is
-    asked of the policies and workloads in them, else of the agent. Exit code 2 for bad input, 4 for a workload that is
-    not known.
+    standard input. An end is NAMESPACE/NAME, an address, a prefix, or an entity such as world or host; a destination
+    may be service/NAMESPACE/NAME or a service's address. With files it is asked of the policies, workloads and
+    services in them, else of the agent. Exit code 2 for bad input, 4 for a workload or service that is not known.
     """
     asked, paths = _asked(flow, arguments)
     if paths and at:
@@ -102,7 +103,7 @@ def _of_options(flow: Mapping[str, Any]) -> Pasted:
 def _of_files(asked: Pasted, paths: Sequence[str], limit: int, settings: Settings) -> dict[str, Any]:
     parsed = parse_documents((Source(*text) for text in read(paths)), strict=False)
     say_passed_over([parsed])
-    return explain_in(build_world(parsed, (), settings), *asked, most=limit)
+    return explain_flow(build_world(parsed, (), settings), *asked, most=limit)
 
 
 def _of_the_agent(session: Session, asked: Pasted, limit: int, at: str | None) -> dict[str, Any]:

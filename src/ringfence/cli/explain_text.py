@@ -30,6 +30,10 @@ def lines(document: Document) -> Iterator[str]:
 
 def _decided(document: Document) -> Iterator[str]:
     rule = document["rule"]
+    if not document["chain"] and rule is not None:
+        yield f"  {_rule(rule)}"
+        yield f"    {rule['origin']}"
+        return
     if rule is None:
         yield "  Neither end is a workload here: no policy is asked."
         return

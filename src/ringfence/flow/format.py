@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ringfence.abi import Reason
 from ringfence.flow.digest import Digest
 from ringfence.flow.flow import End, Flow, FlowRule
+from ringfence.verdict import reason_text
 
 RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -66,11 +66,6 @@ def rfc3339(seconds: float) -> str:
 def moment_text(ns: int) -> str:
     """Nanoseconds since the epoch as `time_text` writes them: what is less than a microsecond is left out."""
     return rfc3339(ns // 1000 / 1_000_000)
-
-
-def reason_text(reason: Reason) -> str:
-    """A reason in words: `policy denied`."""
-    return reason.name.lower().replace("_", " ")
 
 
 def _end(end: End) -> dict[str, Any]:

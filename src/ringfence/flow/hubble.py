@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from ringfence.abi import CtStatus, Direction, EventKind, Reason, Verdict
 from ringfence.flow.flow import End, Flow, FlowRule
-from ringfence.flow.format import reason_text, time_text
+from ringfence.flow.format import time_text
 from ringfence.flow.pods import pod_of
 from ringfence.traffic import ICMP_TYPES, ICMPV6_TYPES
+from ringfence.verdict import reason_text
 
 CLUSTER: Final = "default"
 #: Where the deciding line stands, among the labels of a deciding policy.

@@ -12,12 +12,11 @@ import pyarrow as pa
 from ringfence.abi import EVENT, CtStatus, Direction, EventKind, Reason, Tier, Verdict
 from ringfence.errors import RingfenceError
 from ringfence.flow.decode import Events, address_bytes
-from ringfence.flow.format import reason_text
 from ringfence.history.columns import Coded, Column
 from ringfence.history.names import StoredNames
 from ringfence.history.table import HALVES, NUMBERS, SIDES
 from ringfence.traffic import format_protocol
-from ringfence.verdict import RuleText
+from ringfence.verdict import RuleText, reason_text
 
 _WORDS: Final[dict[str, dict[str, int]]] = {
     "kind": {each.name.lower(): each for each in EventKind},

@@ -11,10 +11,11 @@ from ringfence.lab.attempt import Target
 from ringfence.lab.echo import Service as Served
 from ringfence.lab.laboratory import Say
 from ringfence.lab.plan import SERVED, Plan, PlannedPod
-from ringfence.lab.planned_service import MARK, PlannedService
+from ringfence.lab.planned_service import PlannedService
 from ringfence.lab.probe import Route
 from ringfence.lab.wiring import Address
 from ringfence.labels import DEFAULT_NAMESPACE
+from ringfence.service.text import MARK
 from ringfence.traffic import Protocol, Traffic, parse_traffic
 
 PING = {4: Traffic(Protocol.ICMP, 8), 6: Traffic(Protocol.ICMPV6, 128)}

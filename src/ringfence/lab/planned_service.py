@@ -15,10 +15,8 @@ from ringfence.lab.wiring import Address
 from ringfence.policy.parse import Parsed
 from ringfence.service.frontends import Member, Node, service_rows
 from ringfence.service.row import Frontend
+from ringfence.service.text import MARK
 from ringfence.traffic import Protocol
-
-#: What stands before a service's name where a pod's could stand too.
-MARK = "service/"
 
 
 @dataclass(frozen=True, slots=True)

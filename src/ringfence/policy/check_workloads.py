@@ -57,7 +57,7 @@ def selects_nothing(written: Written, workloads: Workloads) -> Iterator[Finding]
     for spec in written.specs():
         rule = next((item.rule for item in written.items if item.spec == spec and item.rule), None)
         if rule and not rule.for_host and workloads.has_none(rule.subject):
-            told = _missed(rule.subject, workloads.actors)
+            told = missed(rule.subject, workloads.actors)
             yield written.finding(
                 Kind.SELECTS_NOTHING, "warning", written.subject(spec), f"protects no workload: {told}"
             )
@@ -65,7 +65,7 @@ def selects_nothing(written: Written, workloads: Workloads) -> Iterator[Finding]
         for field, index, element in elements(item, _SELECTORS):
             for selector in written.meaning(item, field, element).peers.selectors:
                 if _of_workloads(selector) and workloads.has_none(selector):
-                    path, told = (*item.path, field, index), _missed(selector, workloads.actors)
+                    path, told = (*item.path, field, index), missed(selector, workloads.actors)
                     yield written.finding(Kind.SELECTS_NOTHING, "warning", path, f"selects no workload: {told}")
 
 
@@ -73,7 +73,7 @@ def _of_workloads(selector: Selector) -> bool:
     return not selector.mentions_source("reserved") and not selector.mentions_source("cidr")
 
 
-def _missed(selector: Selector, workloads: Sequence[Actor]) -> str:
+def missed(selector: Selector, workloads: Sequence[Actor]) -> str:
     """What nobody has, and what is most like it."""
     for requirement in selector.requirements:
         alone = Selector((requirement,))

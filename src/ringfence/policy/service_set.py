@@ -106,7 +106,7 @@ class ServiceSet:
         services = [service for written in rule.peers.services for service in self.meant(written)]
         if not services:
             return rule
-        selectors = [_selected(each) for each in services if each.selector]
+        selectors = [selected_workloads(each) for each in services if each.selector]
         blocks = [Block(prefix) for each in services if not each.selector for prefix in self._addresses(each)]
         return replace(rule, peers=_joined(rule.peers, selectors, blocks))
 
@@ -115,7 +115,7 @@ class ServiceSet:
         return (host_network(address) for each in backends for address in each.addresses)
 
 
-def _selected(service: Service) -> Selector:
+def selected_workloads(service: Service) -> Selector:
     """The workloads of its namespace with the labels that it wants, whatever they have them from."""
     wanted = [Requirement("any", key, Operator.IN, frozenset({value})) for key, value in service.selector]
     return Selector.of([*wanted, Requirement("k8s", NAMESPACE_KEY, Operator.IN, frozenset({service.namespace}))])

@@ -60,12 +60,13 @@ def service_rows(service: Service, slices: Iterable[EndpointSlice], node: Node) 
         candidates = list(_of_slices(port, service, listed) if listed else _of_members(port, service, node))
         for frontend, row in _of_port(service, port, _unique(candidates), node):
             rows[frontend] = row
-    for address in _own_addresses(service):
+    for address in own_addresses(service):
         rows[Frontend(address, 0, 0)] = ServiceRow(service.path, f"{service.path} other ports", no_port=True)
     return rows
 
 
-def _own_addresses(service: Service) -> tuple[Address, ...]:
+def own_addresses(service: Service) -> tuple[Address, ...]:
+    """Every address that a service has to itself; a node port's is the node's."""
     return (*service.addresses, *service.external, *service.balancer)
 
 

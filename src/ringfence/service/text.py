@@ -7,6 +7,8 @@ from ringfence.service.row import Address, Backend, Frontend, ServiceRow
 from ringfence.traffic import format_protocol
 
 _MOST_BACKENDS = 8
+#: What stands before a service's name where a workload's could stand too.
+MARK = "service/"
 
 
 def place_text(address: Address, port: int) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ringfence.abi import Reason
 from ringfence.errors import RingfenceError
-from ringfence.flow.format import reason_text
 from ringfence.traffic import parse_pattern
+from ringfence.verdict import reason_text
 
 if TYPE_CHECKING:
     from ringfence.api.flow_shapes import FlowShape

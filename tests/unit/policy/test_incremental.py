@@ -8,6 +8,7 @@ from ringfence.labels import Label, Labels, port_labels, workload_labels
 from ringfence.policy.builtin import Settings
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.rule import Policy
+from ringfence.policy.service_set import ServiceObject
 from ringfence.policy.state import PolicyState
 
 GROUP = """apiVersion: cilium.io/v2
@@ -130,7 +131,8 @@ LABELLED = "{k8sServiceSelector: {selector: {matchLabels: {tier: data}}}}"
 
 def serve(state: PolicyState, text: str) -> None:
     parsed = parse_documents([Source("a.yaml", text)])
-    for each in (*parsed.services, *parsed.slices):
+    objects: list[ServiceObject] = [*parsed.services, *parsed.slices]
+    for each in objects:
         state.services.put(each)
     state.services_changed()
 

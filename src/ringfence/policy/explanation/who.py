@@ -14,7 +14,7 @@ from ringfence.policy.case import PARTY_ENTITIES, Party, parse_party
 from ringfence.policy.explanation.ends import Places
 from ringfence.policy.explanation.explain import MOST_MISSES, Explainer, Question
 from ringfence.policy.findings import nearest
-from ringfence.policy.world import World, place_parties
+from ringfence.policy.world import Actor, World, place_parties
 from ringfence.traffic import Traffic
 
 
@@ -47,6 +47,12 @@ def place_question(
     placed = place_parties(world, ends)
     question = Question(placed.actor(ends[0]), placed.actor(ends[1]), traffic, source_port)
     return Placed(question, tuple(notes))
+
+
+def place_end(world: World, asked: Asked) -> Actor:
+    """Find one end. Raises as `place_question`."""
+    party, _ = _party(world, asked)
+    return place_parties(world, [party]).actor(party)
 
 
 def _party(world: World, asked: Asked) -> tuple[Party, str]:
