@@ -14,7 +14,7 @@ from ringfence.api.service_shapes import (
 )
 from ringfence.datapath.balancing import BackendFound, FrontendFound
 from ringfence.engine.services import Services
-from ringfence.policy.services import Service
+from ringfence.policy.services import EndpointSlice, Service
 from ringfence.service.row import Frontend, ServiceRow
 from ringfence.service.text import backend_text, place_text
 from ringfence.traffic import format_protocol
@@ -36,10 +36,13 @@ def service(known: Services, found: Service) -> ServiceShape:
         "source_ranges": [str(each) for each in found.source_ranges],
         "selector": dict(found.selector),
         "labels": [str(each) for each in found.labels],
-        "slices": sorted(each.path for each in slices),
-        "sliced": [str(address) for each in slices for one in each.endpoints for address in one.addresses],
+        "slices": {each.path: _addresses(each) for each in sorted(slices, key=lambda each: each.path)},
         "origin": str(found.origin),
     }
+
+
+def _addresses(found: EndpointSlice) -> list[str]:
+    return [str(address) for endpoint in found.endpoints for address in endpoint.addresses]
 
 
 def _frontend(frontend: Frontend, row: ServiceRow) -> FrontendShape:

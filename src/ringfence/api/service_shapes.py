@@ -26,7 +26,7 @@ class FrontendShape(TypedDict):
 
 class ServiceShape(TypedDict):
     """A service. `affinity_seconds` is 0 without affinity; `slices` are the EndpointSlices that its backends are of,
-    and `sliced` all addresses that stand in them. `labels` are its own, as policies see them.
+    each with all addresses in it. `labels` are its own, as policies see them.
     """
 
     name: str
@@ -36,8 +36,7 @@ class ServiceShape(TypedDict):
     source_ranges: list[str]
     selector: dict[str, str]
     labels: list[str]
-    slices: list[str]
-    sliced: list[str]
+    slices: dict[str, list[str]]
     origin: str
 
 

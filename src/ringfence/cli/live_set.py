@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypedDict
 
+import click
+
+from ringfence.cli.connection import connect
+from ringfence.cli.session import Session
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, Labels
 from ringfence.policy.manifest import ContainerPort, Namespace, Pod
 from ringfence.policy.parse import Parsed, Source, parse_documents
@@ -44,6 +49,28 @@ def live_set(client: Client) -> Parsed:
     )
 
 
+def live_set_of_the_agent() -> Parsed:
+    """The live set of the agent that the command line speaks of."""
+    session = click.get_current_context().find_object(Session) or Session()
+    with connect(session) as client:
+        return live_set(client)
+
+
+def laid_over(live: Parsed, new: Parsed) -> Parsed:
+    """The live set once new policies are applied to it: each in the place of the one with the same uid. Workloads are
+    those that there are, whatever stands beside the policies.
+    """
+    labelled = {each.name: each for each in (*live.namespaces, *new.namespaces)}
+    return replace(
+        live,
+        policies=tuple({each.uid: each for each in (*live.policies, *new.policies)}.values()),
+        namespaces=tuple(labelled.values()),
+        services=tuple({each.uid: each for each in (*live.services, *new.services)}.values()),
+        slices=tuple({each.uid: each for each in (*live.slices, *new.slices)}.values()),
+        warnings=new.warnings,
+    )
+
+
 def _balanced(found: Iterable[ServiceShape]) -> _Balanced:
     """The services as policies know them: by name, labels, selector and the addresses of slices."""
     services, slices = [], []
@@ -51,8 +78,9 @@ def _balanced(found: Iterable[ServiceShape]) -> _Balanced:
         namespace, name = each["name"].split("/")
         selector = tuple(each["selector"].items())
         services.append(Service(namespace, name, (), (), selector, labels=Labels.parse(each["labels"])))
-        backends = tuple(SliceEndpoint((ip_address(address),)) for address in each["sliced"])
-        slices.append(EndpointSlice(namespace, name, name, backends, ()))
+        for path, addresses in each["slices"].items():
+            backends = tuple(SliceEndpoint((ip_address(address),)) for address in addresses)
+            slices.append(EndpointSlice(namespace, path.partition("/")[2], name, backends, ()))
     return {"services": tuple(services), "slices": tuple(slices)}
 
 

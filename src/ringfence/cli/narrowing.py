@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from ringfence.cli.offline import say_passed_over, settings_options
-from ringfence.cli.session import Session
 from ringfence.cli.sources import read
 from ringfence.policy.builtin import Settings
 from ringfence.policy.parse import Parsed, Source, parse_documents
@@ -50,12 +49,9 @@ def _of_files(paths: Sequence[str]) -> Parsed:
 
 
 def _of_the_agent() -> Parsed:
-    from ringfence.cli.connection import connect  # noqa: PLC0415 - its HTTP client is slow to import
-    from ringfence.cli.live_set import live_set  # noqa: PLC0415 - likewise, it asks the agent
+    from ringfence.cli.live_set import live_set_of_the_agent  # noqa: PLC0415 - its HTTP client is slow to import
 
-    session = click.get_current_context().find_object(Session) or Session()
-    with connect(session) as client:
-        return live_set(client)
+    return live_set_of_the_agent()
 
 
 def _show_progress(done: int, of: int) -> None:

@@ -32,11 +32,10 @@ FILES = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
 def apply(
     context: click.Context, session: Session, /, *, paths: tuple[str, ...], preview: bool, output: str, **how: Any
 ) -> None:
-    r"""Put the policies of files into force, all in one atomic commit; `-` reads standard input.
+    """Put the policies of files into force, all in one atomic commit; `-` reads standard input.
 
     A policy of the same kind, namespace and name is replaced. With one error in any file nothing is applied.
 
-    \b
     With --preview exit code 0: nothing is cut and nothing opens. 5: denials of the last hour would be allowed. 6: live
     connections would be cut. 7: both.
     """

@@ -1,4 +1,6 @@
-"""`ringfence policy diff`: what a change of policies opens and closes, without an agent and without root."""
+"""`ringfence policy diff`: what a change of policies opens and closes. Of files, without an agent and without root; or
+of what an agent has in force.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +28,28 @@ _LONG = 100
 
 
 @click.command("diff")
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("sides", nargs=-1, required=True, metavar="[OLD] NEW")
 @click.option("--with", "beside", multiple=True, metavar="FILE|DIR", help="Taken to both sides: workloads. Repeatable.")
 @click.option("--flows", metavar="FILE", help="Weigh by recorded flows: lines of observe or monitor, -o json.")
 @settings_options
 @output_option("markdown", "github")
 @click.pass_context
-def diff(context: click.Context, /, *, old: str, new: str, flows: str | None, output: str, **asked: Any) -> None:
-    r"""Show who comes to reach whom, and who no longer does, when the policies of OLD become those of NEW.
+def diff(context: click.Context, /, *, sides: tuple[str, ...], flows: str | None, output: str, **asked: Any) -> None:
+    """Show who comes to reach whom, and who no longer does, when the policies of OLD become those of NEW.
 
-    OLD and NEW are files or directories with policies, and workloads beside them. It is the difference in what gets
-    through, not in text: groups of workloads by their labels, ports, and the rule that decides now.
+    OLD and NEW are files or directories with policies, and workloads beside them. Without OLD the agent is asked: what
+    would change if NEW were applied to the policies in force, between the workloads of its host. It is the difference
+    in what gets through, not in text: groups of workloads by their labels, ports, and the rule that decides now.
 
-    \b
     Exit code 0: nothing changes. 5: something opens. 6: something closes. 7: both.
     """
-    sides = [_parsed([path, *asked["beside"]]) for path in (old, new)]
-    say_passed_over(sides)
+    if len(sides) > 2:
+        raise BadInput(f"{len(sides)} files or directories; expected OLD and NEW, or NEW alone to ask the agent")
+    both = [_parsed([path, *asked["beside"]]) for path in sides]
+    say_passed_over(both)
+    before, after = both if len(both) == 2 else _of_the_agent(both[0])
     settings = Settings(enforcement=asked["enforcement"], policy_cidr_match_mode=asked["cidr_match"] or "")
-    changes = difference(sides[0], sides[1], settings, _show_progress if sys.stderr.isatty() else None)
+    changes = difference(before, after, settings, _show_progress if sys.stderr.isatty() else None)
     weights = _weights(changes, flows) if flows else None
     _FORMS[output](changes, weights)
     context.exit(_code(changes))
@@ -53,6 +57,14 @@ def diff(context: click.Context, /, *, old: str, new: str, flows: str | None, ou
 
 def _parsed(paths: Sequence[str]) -> Parsed:
     return parse_documents((Source(*text) for text in read(paths)), strict=False)
+
+
+def _of_the_agent(new: Parsed) -> tuple[Parsed, Parsed]:
+    """What is in force, and what would be with new policies."""
+    from ringfence.cli.live_set import laid_over, live_set_of_the_agent  # noqa: PLC0415 - its HTTP client is slow
+
+    live = live_set_of_the_agent()
+    return live, laid_over(live, new)
 
 
 def _weights(changes: Sequence[Change], path: str) -> list[int]:

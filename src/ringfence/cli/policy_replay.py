@@ -50,13 +50,12 @@ def replay(
     output: str,
     **asked: Any,
 ) -> None:
-    r"""Judge recorded flows by the policies of NEW, and show what would have been decided otherwise.
+    """Judge recorded flows by the policies of NEW, and show what would have been decided otherwise.
 
     NEW are files or directories with policies, and workloads beside them. Told are groups of workloads, port, what was
     and what would have been, when and how often it was seen, who took part, and the rules responsible. Replies and
     ICMP errors are not judged; they belong to the connection that they answer.
 
-    \b
     Exit code 0: nothing changes. 5: denied flows would be allowed. 6: allowed flows would be denied. 7: both.
     """
     if bool(flows) + (since is not None) != 1:

@@ -23,7 +23,8 @@ from ringfence.policy.naming import outside_name, workload_name
 from ringfence.policy.parse import Parsed
 from ringfence.policy.parties import Placed, entities, place, selectors
 from ringfence.policy.ports import ALWAYS, EVERYTHING, OTHERS, kinds_of_traffic, segments, together
-from ringfence.policy.rule import BUILT_IN, Rule
+from ringfence.policy.rule import BUILT_IN, Policy, Rule
+from ringfence.policy.service_set import ServiceSet
 from ringfence.policy.verify import carries, spans_of
 from ringfence.policy.world import DEFAULT_SETTINGS, World, build_world
 from ringfence.traffic import Traffic
@@ -100,10 +101,11 @@ class _Nowhere:
 class _Comparison:
     def __init__(self, before: World, after: World) -> None:
         self._oracles = Oracle(before), Oracle(after)
-        together = replace(after, policies=(*before.policies, *after.policies))
-        # Of each set by itself: a CIDR group of the one may be named by a rule of the other, and means nothing there.
-        self._prefixes = {prefix for oracle in self._oracles for rule in oracle.rules for prefix in rule.prefixes}
-        self._placed = place(together, _Nowhere())
+        # The rules as each set has them in force: groups and services of the one mean nothing to rules of the other.
+        rules = tuple(rule for oracle in self._oracles for rule in oracle.rules)
+        self._prefixes = {prefix for rule in rules for prefix in rule.prefixes}
+        both = Policy("", "", "", rules, BUILT_IN)
+        self._placed = place(replace(after, policies=(both,), services=ServiceSet()), _Nowhere())
         self._of_family = {v: [each for each in self._placed if each.address.version == v] for v in (4, 6)}
         self._as_peers = {v: [each.as_peer for each in found] for v, found in self._of_family.items()}
         self._addresses = {v: [each.address for each in found] for v, found in self._of_family.items()}

@@ -26,8 +26,7 @@ SERVICES: list[ServiceShape] = [
         "source_ranges": [],
         "selector": {"app": "web"},
         "labels": ["k8s:tier=front"],
-        "slices": ["shop/web-abc"],
-        "sliced": ["10.1.0.5"],
+        "slices": {"shop/web-abc": ["10.0.0.2", "10.0.0.3"]},
         "origin": "shop.yaml:1",
     }
 ]
