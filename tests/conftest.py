@@ -1,4 +1,7 @@
-"""Fixtures for all tests: C for BPF compiled by the project's own compiler call."""
+"""Fixtures for all tests: C for BPF compiled by the project's own compiler call.
+
+What tests generate is the same in every run; `--hypothesis-profile=seek` looks elsewhere each time.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tools.compile_bpf import compile_bpf
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("seek", derandomize=False)
+settings.load_profile("same")
 
 Compile = Callable[[str], bytes]
 

@@ -16,6 +16,7 @@ from tests.generated.pieces import (
     selectors,
     subset,
 )
+from tests.generated.services import references
 
 ENTITIES = (
     "all", "world", "world-ipv4", "world-ipv6", "cluster", "host", "init", "unmanaged", "remote-node", "ingress",
@@ -75,7 +76,9 @@ def label_selectors() -> st.SearchStrategy[Json]:
 def peers(way: str) -> st.SearchStrategy[Json]:
     """The peers of a rule: none said, or one of the ways to say them; an empty list says nobody."""
     endpoints = st.fixed_dictionaries({f"{way}Endpoints": few(label_selectors())})
+    by_service = st.fixed_dictionaries({"toServices": few(references())})
     return st.one_of(
+        *([by_service] if way == "to" else []),
         st.just({}),
         endpoints,
         endpoints,

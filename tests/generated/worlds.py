@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ringfence.policy.case import Party, parse_party
 from ringfence.policy.parse import Parsed, Source, parse_documents
-from tests.generated import admin, cilium, kubernetes
+from tests.generated import admin, cilium, kubernetes, services
 from tests.generated.pieces import APPS, ENVIRONMENTS, NAMESPACES, TIERS, Json, few, subset
 
 #: Everybody who is no pod: in every prefix, on its edges, in none.
@@ -82,9 +82,13 @@ def policies(name: str) -> st.SearchStrategy[Json]:
 
 
 def _shared() -> st.SearchStrategy[list[Json]]:
-    """What there is one of: the baseline and the CIDR groups, each there or not."""
+    """What there is one of: the baseline, the CIDR groups and the services, each there or not."""
     each = (admin.baseline(), *map(cilium.cidr_groups, cilium.GROUPS))
-    return st.tuples(*(st.one_of(st.none(), one) for one in each)).map(lambda found: [one for one in found if one])
+    alone = [st.one_of(st.just([]), one.map(lambda found: [found])) for one in each]
+    balanced: list[st.SearchStrategy[list[Json]]] = [
+        st.one_of(st.just([]), one) for one in map(services.services, services.NAMES)
+    ]
+    return st.tuples(*alone, *balanced).map(lambda found: [document for part in found for document in part])
 
 
 def policy_sets(most: int = 5, least: int = 1) -> st.SearchStrategy[list[Json]]:

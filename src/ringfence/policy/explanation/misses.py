@@ -9,7 +9,8 @@ those with one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ringfence.abi import Direction, Verdict
 from ringfence.labels import NAMESPACE_KEY, Labels
@@ -17,13 +18,16 @@ from ringfence.policy.evaluate import Oracle, peer_meant, traffic_meant
 from ringfence.policy.explanation.carrying import traffic_faults
 from ringfence.policy.explanation.fault import Cost, Fault, Faults, Kind, weight
 from ringfence.policy.explanation.ignored import ignored_rules
-from ringfence.policy.explanation.peering import count_unmeant, peer_faults
+from ringfence.policy.explanation.peering import Peer, count_unmeant, peer_faults
 from ringfence.policy.explanation.population import Population
 from ringfence.policy.explanation.selecting import MOST, Asking, count_missing, selector_faults
 from ringfence.policy.explanation.side import Side, by_absence
 from ringfence.policy.rule import NOBODY, Policy, Rule, is_host
 from ringfence.selector import Selector
+from ringfence.traffic import Protocol
 from ringfence.verdict import RuleText
+
+_ICMP_FAMILY: Final[dict[int, int]] = {Protocol.ICMP: 4, Protocol.ICMPV6: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,22 @@ def _faults(rule: Rule, side: Side, faults: Faults) -> Faults | None:
     traffic = () if covered else traffic_faults(rule, side.traffic, side.destination)
     if peer is None or traffic is None:
         return None
+    peer = _in_the_other_family(rule, side.peer, traffic) if meant and traffic else peer
+    if peer is None:
+        return None
     before = side.before(rule)
     faults = (*faults, *peer, *traffic, *((before,) if before else ()))
     return faults if len(faults) <= MOST else None
+
+
+def _in_the_other_family(rule: Rule, peer: Peer, traffic: Faults) -> Faults | None:
+    """ICMP of the other family, were it asked for, goes to another address of the peer, which the rule has to mean."""
+    wanted = traffic[0].fix.traffic if traffic[0].fix else None
+    version = _ICMP_FAMILY.get(wanted.protocol) if wanted else None
+    address = peer.actor.address(version) if version else None
+    if address is None or peer_meant(rule, peer.actor, address):
+        return ()
+    return peer_faults(rule, replace(peer, address=address))
 
 
 def _is_written(rule: Rule) -> bool:
