@@ -11,10 +11,13 @@ from ringfence.identity.prefixes import Address
 from ringfence.labels import Labels, port_labels, workload_labels
 from ringfence.policy.builtin import Settings
 from ringfence.policy.mapstate import PolicyKey
+from ringfence.policy.parse import Parsed
 from ringfence.policy.rule import Policy
+from ringfence.policy.service_set import ServiceObject
 from ringfence.policy.state import PolicyState
 from ringfence.verdict import RuleText
-from tests.generated.pieces import APPS, ENVIRONMENTS, NAMESPACES, TIERS, subset
+from tests.generated.pieces import APPS, ENVIRONMENTS, NAMESPACES, TIERS, Json, subset
+from tests.generated.services import NAMES, services
 from tests.generated.worlds import parsed, policy_sets
 from tests.sequences.canonical import canonical
 
@@ -66,10 +69,21 @@ class Model:
             address = sorted(self.endpoints, key=str)[what % len(self.endpoints)]
             _, identity = self.endpoints.pop(address)
             self.state.remove_endpoint(identity, [address])
+        elif verb == "serve":
+            self.serve(what)
         elif verb == "nodes":
             own, others = ([each for each in part if each not in self.endpoints] for part in what)
             self.nodes = own, [each for each in others if each not in own]
             self.state.set_nodes(*self.nodes)
+
+    def serve(self, what: list[ServiceObject]) -> None:
+        """Services and slices have come in the place of those of the same name; without any all of them go."""
+        gone = [] if what else [each.uid for each in self.state.services.objects]
+        for uid in gone:
+            self.state.services.take_away(uid)
+        for each in what:
+            self.state.services.put(each)
+        self.state.services_changed()
 
     def put_endpoint(self, address: Address, workload: Workload) -> None:
         """A pod has come, or has other labels or ports."""
@@ -92,6 +106,8 @@ class Model:
     def from_scratch(self) -> PolicyState:
         """The same in another order: endpoints, nodes and policies backwards."""
         state = PolicyState(self.settings)
+        for each in reversed(self.state.services.objects):
+            state.services.put(each)
         for address, (workload, _) in reversed(self.endpoints.items()):
             state.add_endpoint(workload.labelled(self.namespaces), [address])
         state.set_nodes(*self.nodes)
@@ -107,10 +123,11 @@ def workloads() -> st.SearchStrategy[Workload]:
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    """Sequences of changes of policies, CIDR groups, pods, namespaces and nodes."""
+    """Sequences of changes of policies, CIDR groups, services, pods, namespaces and nodes."""
     places = st.lists(st.sampled_from(ADDRESSES), max_size=2, unique=True)
     one: st.SearchStrategy[Step] = st.one_of(
         policy_sets(2).map(lambda documents: ("apply", parsed(documents).policies)),
+        _served().map(lambda documents: ("serve", _balanced(parsed(documents)))),
         st.integers(0, 5).map(lambda index: ("delete", index)),
         st.tuples(st.sampled_from(ADDRESSES), workloads()).map(lambda pair: ("endpoint", pair)),
         st.integers(0, 5).map(lambda index: ("remove", index)),
@@ -118,6 +135,14 @@ def steps() -> st.SearchStrategy[list[Step]]:
         st.tuples(places, places).map(lambda pair: ("nodes", pair)),
     )
     return st.lists(one, min_size=2, max_size=10)
+
+
+def _served() -> st.SearchStrategy[list[Json]]:
+    return st.tuples(*map(services, NAMES)).map(lambda found: [document for part in found for document in part])
+
+
+def _balanced(found: Parsed) -> list[ServiceObject]:
+    return [*found.services, *found.slices]
 
 
 def models() -> st.SearchStrategy[Model]:
@@ -176,6 +201,7 @@ def test_when_all_is_taken_away_nothing_is_left(model: Model, sequence: list[Ste
     for _ in range(len(model.endpoints)):
         model.take(("remove", 0))
     model.take(("nodes", ([], [])))
+    model.take(("serve", []))
     model.state.delete(list(model.policies))
     assert canonical(model.state) == canonical(PolicyState(model.settings))
     assert len(model.state.prefixes.networks) == 0

@@ -50,6 +50,7 @@ class Host:
                 self.state.remove_endpoint(identity, known)
                 del self.endpoints[name]
         self.state.apply(world.policies)
+        self.serve(world)
         wanted = {policy.uid for policy in world.policies}
         self.state.delete([policy.uid for policy in self.state.policies if policy.uid not in wanted])
         for actor in actors.values():
@@ -63,6 +64,15 @@ class Host:
                     self.state.ipcache.assign(host_network(address), actor.reserved)
                 self.reserved += actor.addresses
         self.state.set_nodes(*(addresses(world, kind) for kind in NODES))
+
+    def serve(self, world: World) -> None:
+        """Services and slices are those of the world."""
+        objects = {each.uid: each for each in world.services.objects}
+        for gone in [each.uid for each in self.state.services.objects if each.uid not in objects]:
+            self.state.services.take_away(gone)
+        for each in objects.values():
+            self.state.services.put(each)
+        self.state.services_changed()
 
 
 def addresses(world: World, kind: Reserved) -> list[Address]:
