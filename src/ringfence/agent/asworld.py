@@ -16,7 +16,7 @@ from ringfence.identity.reserved import Reserved
 from ringfence.policy.builtin import Settings
 from ringfence.policy.manifest import container_ports
 from ringfence.policy.rule import Policy
-from ringfence.policy.service_set import ServiceObject, ServiceSet
+from ringfence.policy.service_set import ServiceSet
 from ringfence.policy.world import Actor, World
 from ringfence.service import stored
 
@@ -24,15 +24,15 @@ from ringfence.service import stored
 def world_of(engine: Engine) -> World:
     """The endpoints and policies as they are now; what changes later does not change the world."""
     workloads = [each.workload for each in engine.endpoints]
-    objects = engine.services.objects
-    return _world(engine.state.policies, workloads, engine.nodes, engine.state.settings, objects)
+    services = engine.state.services.copy()
+    return _world(engine.state.policies, workloads, engine.nodes, engine.state.settings, services)
 
 
 def world_then(state: State, engine: Engine) -> World:
     """The endpoints and policies of a state of long ago; settings and the node's addresses are those of now."""
     workloads = [memory.read_workload(fields) for _, fields in state.items(memory.ENDPOINT)]
-    objects = [stored.read(fields) for _, fields in state.items(memory.SERVICE)]
-    return _world(PolicyFiles().read(state), workloads, engine.nodes, engine.state.settings, objects)
+    services = ServiceSet(stored.read(fields) for _, fields in state.items(memory.SERVICE))
+    return _world(PolicyFiles().read(state), workloads, engine.nodes, engine.state.settings, services)
 
 
 def _world(
@@ -40,7 +40,7 @@ def _world(
     workloads: Collection[Workload],
     nodes: frozenset[Address],
     settings: Settings,
-    services: Iterable[ServiceObject],
+    services: ServiceSet,
 ) -> World:
     everyone = {
         each.name: Actor(each.name, each.labels, each.addresses, local=True, ports=tuple(container_ports(each.labels)))
@@ -50,4 +50,4 @@ def _world(
     host = Actor("the node", settings.host_labels, node, reserved=Reserved.HOST)
     actors = {**everyone, host.name: host}
     placed = (host,) if node else ()
-    return World(tuple(policies), {}, actors, settings, nodes=placed, services=ServiceSet(services))
+    return World(tuple(policies), {}, actors, settings, nodes=placed, services=services)

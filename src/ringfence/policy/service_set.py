@@ -38,17 +38,19 @@ class ServiceSet:
     def __iter__(self) -> Iterator[Service]:
         return iter(self._services.values())
 
-    @property
-    def apart(self) -> tuple[tuple[Service, ...], tuple[EndpointSlice, ...]]:
-        """All services, and all slices."""
-        slices = tuple(each for found in self._slices.values() for each in found.values())
-        return tuple(self._services.values()), slices
+    def copy(self) -> ServiceSet:
+        """The same services, which later changes of this set do not change; in less time than putting each in."""
+        found = ServiceSet()
+        found._services = dict(self._services)
+        found._named = {name: set(paths) for name, paths in self._named.items()}
+        found._slices = {path: dict(slices) for path, slices in self._slices.items()}
+        found._slice_owner = dict(self._slice_owner)
+        return found
 
     @property
     def objects(self) -> list[ServiceObject]:
         """All services and all slices."""
-        services, slices = self.apart
-        return [*services, *slices]
+        return [*self._services.values(), *(each for slices in self._slices.values() for each in slices.values())]
 
     def service(self, path: str) -> Service | None:
         """The service of this namespace/name."""

@@ -107,14 +107,14 @@ def build_world(parsed: Parsed, parties: Iterable[Party] = (), settings: Setting
 
 def place_parties(world: World, parties: Iterable[Party]) -> World:
     """The same world with an actor for each of some parties besides. A pod that is not there has none."""
-    parsed = Parsed(world.policies, tuple(world.namespaces.values()), (), (), (), (), {}, *world.services.apart)
+    parsed = Parsed(world.policies, tuple(world.namespaces.values()), (), (), (), (), {})
     return _Builder(parsed, world.settings, world).build(parties)
 
 
 class _Builder:
     def __init__(self, parsed: Parsed, settings: Settings, known: World | None = None) -> None:
         self._parsed = parsed
-        self._services = ServiceSet((*parsed.services, *parsed.slices))
+        self._services = known.services if known else ServiceSet((*parsed.services, *parsed.slices))
         self._settings = settings
         self._namespaces = {namespace.name: namespace for namespace in parsed.namespaces}
         self._taken = {address for pod in parsed.pods for address in pod.addresses}
