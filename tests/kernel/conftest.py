@@ -13,6 +13,7 @@ from ringfence.datapath.bpffs import ensure_bpffs
 from ringfence.datapath.loader import pin_directory, unpin
 from tests.kernel import world
 from tests.kernel.agents import Agent
+from tests.kernel.pairs import Pair, joined
 from tests.kernel.world import Node, Workload
 
 MakeNode = Callable[[str], Node]
@@ -82,3 +83,10 @@ def pins() -> Iterator[Path]:
     (directory / "links").mkdir(parents=True, mode=0o700)
     yield directory
     unpin(directory)
+
+
+@pytest.fixture
+def pair(node: Node, pins: Path) -> Iterator[Pair]:
+    """Two workloads behind the real programs."""
+    with joined(node, pins) as found:
+        yield found
