@@ -16,36 +16,6 @@ __inline bool quotes_rightly(const struct packet *error, const struct packet *qu
 	return hook->direction == DIRECTION_INGRESS || same_address(&error->source, &quoted->destination);
 }
 
-/* What the error reads like to the client of a service or, from there, to the backend; the same of what it quotes. False:
- * as it is.
- */
-__inline bool translate_error(const struct packet *error, const struct packet *quoted, const struct ct_lookup *ct,
-			      struct serve_scratch *serving)
-{
-	const struct address *address;
-	struct nat nat;
-
-	if (!(ct->verdict & CT_FLAG_TRANSLATED) || !(ct->verdict & CT_FLAG_FRONTEND) != !ct->reply ||
-	    !ct_take_nat(ct, &nat))
-		return false;
-	address = (const struct address *)nat.address;
-	serving->connection.service = nat.service;
-	serving->after = *error;
-	serving->quoted_after = *quoted;
-	if (ct->reply) {
-		serving->after.destination = *address;
-		serving->quoted_after.source = *address;
-		serving->quoted_after.source_port = nat.port;
-		return true;
-	}
-	/* Whoever on the way complains does so by its own address; only the backend's is the service's. */
-	if (same_address(&error->source, &quoted->destination))
-		serving->after.source = *address;
-	serving->quoted_after.destination = *address;
-	serving->quoted_after.destination_port = nat.port;
-	return true;
-}
-
 /* Finds the connection that the error belongs to. True: it is to be translated, see `after` in serve_scratch. */
 __subprogram int relate_error(struct __sk_buff *skb, const struct packet *packet, const struct hook *hook,
 			      struct ct_lookup *ct, struct packet *quoted)
@@ -96,5 +66,8 @@ __subprogram int judge_icmp_error(struct __sk_buff *skb, const struct packet *pa
 	judge_at_one_revision(inwards ? &serving->after : packet, inwards ? &serving->quoted_after : &scratch->quoted,
 			      &serving->connection, &scratch->decision);
 	*receiver = receiver_of(&serving->connection, &scratch->decision);
+	/* To a client outside it becomes the service's where it leaves, as answers do. */
+	if (hook->direction == DIRECTION_EGRESS && !*receiver && !inwards)
+		translated = false;
 	return conclude_error(skb, packet, translated, inwards);
 }

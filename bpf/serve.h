@@ -83,6 +83,36 @@ __inline bool translate(const struct packet *packet, const struct ct_lookup *ct,
 	return true;
 }
 
+/* What the error reads like to the client of a service or, from there, to the backend; the same of what it quotes. False:
+ * as it is.
+ */
+__inline bool translate_error(const struct packet *error, const struct packet *quoted, const struct ct_lookup *ct,
+			      struct serve_scratch *serving)
+{
+	const struct address *address;
+	struct nat nat;
+
+	if (!(ct->verdict & CT_FLAG_TRANSLATED) || !(ct->verdict & CT_FLAG_FRONTEND) != !ct->reply ||
+	    !ct_take_nat(ct, &nat))
+		return false;
+	address = (const struct address *)nat.address;
+	serving->connection.service = nat.service;
+	serving->after = *error;
+	serving->quoted_after = *quoted;
+	if (ct->reply) {
+		serving->after.destination = *address;
+		serving->quoted_after.source = *address;
+		serving->quoted_after.source_port = nat.port;
+		return true;
+	}
+	/* Whoever on the way complains does so by its own address; only the backend's is the service's. */
+	if (same_address(&error->source, &quoted->destination))
+		serving->after.source = *address;
+	serving->quoted_after.destination = *address;
+	serving->quoted_after.destination_port = nat.port;
+	return true;
+}
+
 /* Sums of one way go to the entry that does not see it, those of the other way come back. */
 __inline void exchange_sums(struct ct_entry *entry, struct ct_entry *other, __u32 way)
 {

@@ -250,6 +250,30 @@ __inline bool answers_for_service(const struct packet *packet, struct snat_scrat
 	       translate(packet, &ct, &scratch->after);
 }
 
+/* An error to a client outside about what it sent to a service: it sent to the service's address. */
+__subprogram int complains_for_service(struct __sk_buff *skb, const struct packet *packet, struct packet *quoted)
+{
+	struct serve_scratch *serving = serve_scratch_here();
+	struct ct_lookup ct;
+
+	if (!serving)
+		return false;
+	__builtin_memset(quoted, 0, sizeof(*quoted));
+	if (parse_quoted(skb, packet, quoted) || !same_address(&packet->destination, &quoted->source))
+		return false;
+	ct_find(quoted, &ct);
+	return ct.entry && !ct.reply && translate_error(packet, quoted, &ct, serving);
+}
+
+__inline int translate_complaint(struct __sk_buff *skb, const struct packet *packet, const struct packet *quoted)
+{
+	const struct serve_scratch *serving = serve_scratch_here();
+
+	if (!serving || rewrite_error(skb, packet, &serving->after, quoted, &serving->quoted_after))
+		return REASON_TRANSLATION_FAILED;
+	return 0;
+}
+
 /* What leaves by an uplink. 0 or the reason to drop. */
 __subprogram int translate_out(struct __sk_buff *skb, const struct packet *packet, __u32 ifindex)
 {
@@ -262,6 +286,8 @@ __subprogram int translate_out(struct __sk_buff *skb, const struct packet *packe
 		return REASON_INVALID_PACKET;
 	if (answers_for_service(packet, scratch))
 		return rewrite(skb, packet, &scratch->after) ? REASON_TRANSLATION_FAILED : 0;
+	if (packet->flags & PACKET_ICMP_ERROR && complains_for_service(skb, packet, &scratch->quoted))
+		return translate_complaint(skb, packet, &scratch->quoted);
 	if (!address)
 		return 0;
 	own = same_address(&packet->source, address);

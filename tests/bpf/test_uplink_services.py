@@ -124,3 +124,24 @@ def test_an_error_about_an_answer_comes_to_the_backend(served: Host, net: Networ
         *(net.backend, SERVER_PORT),
         *(net.outside, CLIENT_PORT),
     )
+
+
+@pytest.mark.parametrize("who", ["backend", "node"])
+def test_an_error_about_a_clients_packet_leaves_as_the_services(served: Host, net: Network, who: str) -> None:
+    """The client knows the node and its port only: of those an error speaks, whether the backend sends it or the node
+    that leads there. At the backend's hook it is left as it is, for the stack takes no packet of the node from an
+    endpoint.
+    """
+    layer, node = IP if net.family == 4 else IPv6, NODE[net.family]
+    quoted = served.run("from_uplink", tcp(net.outside, node, dport=NODE_PORT)).packet[layer]
+    error = unreachable(net.backend if who == "backend" else node, net.outside, quoted)
+    if who == "backend":
+        sent = served.sends("backend", error)
+        assert sent.passed
+        assert sent.run.retval != REDIRECT
+        assert bytes(sent.packet[layer]) == bytes(error)
+    left = served.run("to_uplink", error)
+    outer = left.packet[layer]
+    inner = layer(bytes(outer)[-len(bytes(quoted)) :])
+    assert (outer.src, outer.dst) == (node, net.outside)
+    assert (inner.src, inner[TCP].sport, inner.dst, inner[TCP].dport) == (net.outside, CLIENT_PORT, node, NODE_PORT)

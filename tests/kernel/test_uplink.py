@@ -28,7 +28,9 @@ spec:
   type: NodePort
   clusterIPs: [10.96.0.10, "fd96::10"]
   selector: {{app: web}}
-  ports: [{{port: 80, targetPort: 8080, nodePort: {NODE_PORT}}}]
+  ports:
+  - {{name: web, port: 80, targetPort: 8080, nodePort: {NODE_PORT}}}
+  - {{name: echo, port: 7, targetPort: 7007, nodePort: {NODE_PORT}, protocol: UDP}}
 """
 
 
@@ -144,6 +146,18 @@ def test_a_node_port_leads_to_a_backend(agent: Agent, tmp_path: Path, family: in
 
     with running(web, ["nginx", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")], 8080):
         assert world.run(get) == f"web {WORLD_ADDRESSES[family]}"
+
+
+@pytest.mark.parametrize("family", [0, 1])
+def test_a_backends_error_comes_to_the_client_of_a_node_port(agent: Agent, family: int) -> None:
+    """A backend that nobody listens in says so to the world's socket, as the node at the port that was asked."""
+    agent.apply("web.yaml", SERVICE)
+    world = agent.node.workloads["world"]
+    with closing(world.socket(address=WORLD_ADDRESSES[family])) as asking:
+        asking.connect((SEEN[family], NODE_PORT))
+        asking.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            asking.recv(16)
 
 
 def test_policy_judges_who_comes_by_a_node_port(agent: Agent) -> None:
