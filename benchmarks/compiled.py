@@ -21,6 +21,11 @@ def measured_object() -> bytes:
     return _compiled("measured")
 
 
+def served_object() -> bytes:
+    """The object of served.bpf.c: the same, with programs that undo translation before each packet."""
+    return _compiled("served")
+
+
 @contextmanager
 def empty_program() -> Iterator[int]:
     """The descriptor of a loaded TC program that lets everything pass."""

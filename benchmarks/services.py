@@ -7,6 +7,7 @@ Asked for is the service that was added last. Ringfence judges both ends by poli
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 import sys
 from collections import defaultdict
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Final
 
-from benchmarks import scenario, worlds
+from benchmarks import scenario, service_steps, worlds
 from benchmarks.compiled import traffic_program
 from benchmarks.contenders import Drain, MissingError, enforced
 from benchmarks.realpackets import request_rate
@@ -38,7 +39,7 @@ SERVER: Final = scenario.ADDRESSES[2][0]
 PORT: Final = 80
 _FIRST: Final = int(IPv4Address("10.96.0.1"))
 MODES: Final = {"connect": "TCP connections", "tcp-rr": "TCP request-response"}
-ROUNDS, SECONDS = 7, 0.3
+ROUNDS, SECONDS, STEP_ROUNDS = 7, 0.3, 60
 Install = Callable[[World, int], AbstractContextManager[Drain]]
 
 
@@ -198,7 +199,8 @@ def _cell(ratios: list[float]) -> str:
 def main() -> int:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.services", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--quick", action="store_true", help="one round, and few of the steps")
+    parser.add_argument("--only", choices=("packets", "steps"), help="one of both tables")
     parser.add_argument("--write", action="store_true", help="write SERVICES.md beside this file")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -206,17 +208,28 @@ def main() -> int:
     ensure_bpffs()
     worlds.remove_leftovers()
     began = monotonic()
-    rounds = 1 if arguments.quick else ROUNDS
-    found = table(
-        measure(rounds, SECONDS, lambda told: print(f"{monotonic() - began:6.1f} s  {told}", file=sys.stderr))
-    )
-    print(found)
+
+    def say(told: str) -> None:
+        print(f"{monotonic() - began:6.1f} s  {told}", file=sys.stderr)
+
+    found = []
+    if arguments.only != "packets":
+        found.append(service_steps.table(service_steps.measure(10 if arguments.quick else STEP_ROUNDS, say)))
+    if arguments.only != "steps":
+        found.append(table(measure(1 if arguments.quick else ROUNDS, SECONDS, say)))
+    print("\n\n".join(found))
     if arguments.write:
         place = Path(__file__).parent / "SERVICES.md"
-        text = place.read_text("utf-8")
-        head, _, _ = text.partition("\n| | |")
-        place.write_text(f"{head}\n{found}\n", "utf-8")
+        place.write_text(functools.reduce(_with_table, found, place.read_text("utf-8")), "utf-8")
     return 0
+
+
+def _with_table(text: str, fresh: str) -> str:
+    """A text with a table in the place of the one with the same heads of columns."""
+    heads, rest = fresh.splitlines()[0], fresh.splitlines()[1:]
+    before, _, after = text.partition(f"{heads}\n")
+    _, _, behind = after.partition("\n\n")
+    return "\n".join([f"{before}{heads}", *rest, *(["", behind] if behind else [""])])
 
 
 if __name__ == "__main__":

@@ -122,11 +122,7 @@ class Bench:
         self._programs = {**loaded.programs, "empty": empty}
         self._ring = EventRings(loaded.rings)
         self._position = 0
-        table = EndpointTable(loaded.maps)
-        for row in ADDRESSES:
-            mac, ifindex = bytes([2, 0, 0, 0, 1, row]), LOOPBACK if row == 1 else ELSEWHERE + row
-            delivery = Delivery.PEER if row == 2 else Delivery.STACK
-            table.write(WriteEndpoint(row, row, ifindex, mac, bytes([2, 0, 0, 0, 2, row])), delivery)
+        self.place(1)
         Committer(loaded.maps).commit(scenario.policy())
         # What a denial costs is what one costs that is told.
         loaded.maps[".data.events"].mmap_array()["denials_per_second"][0] = 0
@@ -134,13 +130,24 @@ class Bench:
     def run(self, program: str, case: Case, repeat: int = PER_RUN, order: Order = Order.MIXED) -> int:
         """Nanoseconds per packet of one run. Raises ValueError when a packet came to something else."""
         note = struct.pack("<IIHH", self._position, order if case.vary else Order.ONE_PORT, 0, 0)
-        data = case.frame[:_NOTE_OFFSET] + note
-        done = prog_test_run(self._programs[program], data, b"", repeat)
+        done = prog_test_run(self._programs[program], self.with_note(case.frame, note), b"", repeat)
         if program == case.program:
             if done.retval != case.expected:
                 raise ValueError(f"{case.name}: the program returned {done.retval}, expected {case.expected}")
             self._position += repeat
         return done.duration_ns
+
+    def place(self, here: int) -> None:
+        """Have the workload of this row at the loopback, and the others elsewhere."""
+        table = EndpointTable(self.loaded.maps)
+        for row in ADDRESSES:
+            mac, ifindex = bytes([2, 0, 0, 0, 1, row]), LOOPBACK if row == here else ELSEWHERE + row
+            delivery = Delivery.STACK if row == 3 else Delivery.PEER
+            table.write(WriteEndpoint(row, row, ifindex, mac, bytes([2, 0, 0, 0, 2, row])), delivery)
+
+    def with_note(self, frame: bytes, note: bytes) -> bytes:
+        """The frame with what lasts from one repetition to the next behind its headers."""
+        return frame[:_NOTE_OFFSET] + note
 
     def open_flows(self, case: Case) -> None:
         """Have the case's connections remembered; nothing is left to judge."""

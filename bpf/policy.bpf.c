@@ -361,9 +361,7 @@ __inline int pass_or_drop_unparsed(struct __sk_buff *skb, struct packet *packet,
 	return drop_unjudged(packet, hook, result);
 }
 
-/* At tc ingress of an uplink: what comes from outside. */
-SEC("tc")
-int from_uplink(struct __sk_buff *skb)
+__inline int handle_incoming(struct __sk_buff *skb)
 {
 	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_INGRESS, .uplink = true};
 	struct packet packet = {};
@@ -375,9 +373,14 @@ int from_uplink(struct __sk_buff *skb)
 	return handle_from_outside(skb, &packet, &hook);
 }
 
-/* At tc egress of an uplink: what leaves, by whichever way it came here. */
+/* At tc ingress of an uplink: what comes from outside. */
 SEC("tc")
-int to_uplink(struct __sk_buff *skb)
+int from_uplink(struct __sk_buff *skb)
+{
+	return handle_incoming(skb);
+}
+
+__inline int handle_outgoing(struct __sk_buff *skb)
 {
 	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_EGRESS, .uplink = true};
 	struct packet packet = {};
@@ -400,6 +403,13 @@ int to_uplink(struct __sk_buff *skb)
 		return DROP;
 	reason = translate_out(skb, &packet, hook.ifindex);
 	return reason ? drop_unjudged(&packet, &hook, reason) : PASS;
+}
+
+/* At tc egress of an uplink: what leaves, by whichever way it came here. */
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	return handle_outgoing(skb);
 }
 
 /* For user space: tells what a flow's row still holds back. Returns 1 if there was anything. */
