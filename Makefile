@@ -93,7 +93,7 @@ prove: setup
 
 # Some minutes of mutated packets with a new seed; a failure names it, and the packet goes into tests/bpf/corpus.
 fuzz: setup
-	FUZZ_PACKETS=200000 FUZZ_SEED=$$(date +%s) $(PYTHON) -m pytest tests/bpf/test_fuzz.py
+	FUZZ_PACKETS=200000 FUZZ_SEED=$$(date +%s) $(PYTHON) -m pytest tests/bpf/test_fuzz.py tests/bpf/test_fuzz_translation.py
 
 clean:
 	rm -rf $(VENV) build dist $(OBJECT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .import_linter.out
