@@ -4,6 +4,8 @@
 from_endpoint: drop INVALID_PACKET
 to_endpoint: pass
 from_outside: pass
+from_uplink: drop INVALID_PACKET
+to_uplink: drop INVALID_PACKET
 020000000001 020000000101 0800 4500...
 """
 
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 DIRECTORY: Final = Path(__file__).parent / "corpus"
-HOOKS: Final = ("from_endpoint", "to_endpoint", "from_outside")
+HOOKS: Final = ("from_endpoint", "to_endpoint", "from_outside", "from_uplink", "to_uplink")
 
 
 class Hostile(NamedTuple):

@@ -7,14 +7,21 @@ from ipaddress import ip_network
 
 import pytest
 
-from ringfence.abi import Reason
+from ringfence.abi import Direction, Reason, Verdict
+from ringfence.datapath.loader import LoadedObject
 from ringfence.datapath.prefilter import PrefilterTable
 from ringfence.datapath.syscall import prog_test_run
-from tests.bpf.host import Host, Outcome
+from ringfence.engine.commands import Peer, RuleRow
+from ringfence.identity.reserved import Reserved
+from tests.bpf.host import DEFAULT_PRECEDENCE, Host, Outcome, key
 from tests.bpf.hostile import Hostile, corpus
+from tests.bpf.packets import SERVER_PORT
+from tests.bpf.test_host_policy import default_of_the_node
 
 CORPUS = pytest.mark.parametrize("packet", list(corpus()), ids=lambda packet: packet.name.replace(" ", "-"))
 XDP_DROP = 1
+#: Of whom the corpus speaks.
+FRONTEND_ADDRESSES, BACKEND_ADDRESSES = ["10.0.0.1", "fd00::1"], ["10.0.0.2", "fd00::2"]
 
 
 @pytest.fixture
@@ -59,9 +66,19 @@ def test_what_comes_from_outside(prefilter: Host, packet: Hostile) -> None:
 
 
 @CORPUS
-@pytest.mark.parametrize("program", ["from_uplink", "to_uplink"])
-def test_what_passes_an_uplink(closed: Host, packet: Hostile, program: str) -> None:
-    """Where nothing is to be translated, a hostile packet is left as it is: the stack is what judges it there."""
-    outcome = closed.run(program, packet.frame)
+@pytest.mark.parametrize(("program", "node"), [("from_uplink", BACKEND_ADDRESSES), ("to_uplink", FRONTEND_ADDRESSES)])
+def test_what_passes_an_uplink(loaded: LoadedObject, packet: Hostile, program: str, node: list[str]) -> None:
+    """To or from a node that policy lets speak TCP and UDP at one port, a hostile packet passes only where it is that, and
+    is left as it is.
+    """
+    host = Host(loaded)
+    host.known({address: Peer(Reserved.HOST, 0, 0) for address in node})
+    for direction in Direction:
+        # Its defaults are how the datapath knows that policies select it.
+        host.enter(default_of_the_node(direction), RuleRow(DEFAULT_PRECEDENCE, Verdict.ALLOW, Reason.FORWARDED))
+        host.enter(key(Reserved.HOST, direction), RuleRow(DEFAULT_PRECEDENCE, Verdict.DENY, Reason.POLICY_DENIED))
+        for protocol in (6, 17):
+            host.allow(key(Reserved.HOST, direction, protocol=protocol, port=SERVER_PORT))
+    outcome = host.run(program, packet.frame)
     assert outcome.run.data == packet.frame
-    assert outcome.passed or outcome.reason == Reason.FRAGMENT_WITHOUT_FIRST
+    assert told(outcome) == packet.outcomes[program]
