@@ -68,8 +68,8 @@ def test_what_comes_from_outside(prefilter: Host, packet: Hostile) -> None:
 @CORPUS
 @pytest.mark.parametrize(("program", "node"), [("from_uplink", BACKEND_ADDRESSES), ("to_uplink", FRONTEND_ADDRESSES)])
 def test_what_passes_an_uplink(loaded: LoadedObject, packet: Hostile, program: str, node: list[str]) -> None:
-    """To or from a node that policy lets speak TCP and UDP at one port, a hostile packet passes only where it is that, and
-    is left as it is.
+    """To or from a node that policy lets speak TCP and UDP at one port, a hostile packet passes only where it is that,
+    and is left as it is.
     """
     host = Host(loaded)
     host.known({address: Peer(Reserved.HOST, 0, 0) for address in node})
