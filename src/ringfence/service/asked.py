@@ -86,6 +86,8 @@ def _by_name(world: World, source: Actor, name: str, traffic: Traffic) -> AskedS
         raise NotFound(f"there is no service {path}" + (f"; did you mean {' or '.join(like)}?" if like else ""))
     if traffic.protocol not in WITH_PORTS:
         raise BadInput(f"{traffic} to a service: expected a port of TCP, UDP or SCTP")
+    if not source.addresses:
+        raise BadInput(f"{source.name} has no address to ask a service from")
     rows = service_rows(service, world.services.slices(path), node_of(world))
     own = own_addresses(service)
     if not own:

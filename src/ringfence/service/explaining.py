@@ -7,10 +7,11 @@ others. A service that leads nowhere denies by itself; its near misses are of wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ringfence.abi import Reason
 from ringfence.errors import BadInput
+from ringfence.identity.reserved import Reserved
 from ringfence.policy.evaluate import Oracle
 from ringfence.policy.explanation.ends import Places
 from ringfence.policy.explanation.explain import MOST_MISSES
@@ -22,6 +23,8 @@ from ringfence.service.text import place_text
 from ringfence.service.unserved import Lack, lacks
 from ringfence.traffic import Traffic
 from ringfence.verdict import reason_text
+
+_HOST: Final = "the host's own sockets are led to no service: this is what policy would say if they were"
 
 
 def explain_flow(
@@ -52,7 +55,7 @@ def explain_flow(
     shown = backends.shown
     to, at = backends.end(shown), backends.traffic(shown)
     found = explain_in(world, source, to, at, source_port, most=most, places=places)
-    told = [*found["notes"], *backends.notes(shown)]
+    told = [*found["notes"], *backends.notes(shown), *([_HOST] if asking.reserved is Reserved.HOST else [])]
     found["near_misses"] = [*backends.by_address(shown), *found["near_misses"]][:most]
     return {**found, "notes": told, "service": _service(asked, "", [backends.to_dict(each) for each in asked.backends])}
 
