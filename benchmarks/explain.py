@@ -15,9 +15,10 @@ from time import process_time
 from typing import Any, Final
 
 from benchmarks.policy_world import manifests
-from ringfence.policy.explanation.who import Asked, explain_in
+from ringfence.policy.explanation.who import Asked
 from ringfence.policy.parse import Source, parse_documents
 from ringfence.policy.world import World, build_world
+from ringfence.service.explaining import explain_flow
 from ringfence.traffic import parse_traffic
 
 ROUNDS: Final = 15
@@ -52,7 +53,7 @@ def _measured(world: World, source: str, destination: str, port: str) -> tuple[s
     times, verdict = [], ""
     for _ in range(ROUNDS):
         start = process_time()
-        verdict = explain_in(world, Asked(source), Asked(destination), parse_traffic(port))["verdict"]
+        verdict = explain_flow(world, Asked(source), Asked(destination), parse_traffic(port))["verdict"]
         times.append((process_time() - start) * 1000)
     return verdict, times
 
