@@ -89,7 +89,7 @@ def _lab(laid_out: Plan, say: Callable[[str], None]) -> Iterator[tuple[Client, W
         watcher = Watcher(socket)
         watcher.start()
         client = stack.enter_context(Client(socket))
-        # A flow that is denied again within a second would be told with the next second's first only.
+        # Denials of a flow beyond a second's limit are told with the next second's first only.
         client.configure(denial_limit=0)
         # The requests' own connection, and code that has never run, would be timed with the first flip.
         client.policies()

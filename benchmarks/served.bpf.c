@@ -4,29 +4,18 @@
  */
 #include "policy.bpf.c"
 
-#define NOTE_OFFSET 80
+#include "ports.h"
+
 #define HEAD 54 /* Ethernet, IPv4, TCP */
 
 /* Behind the headers, since that is what lasts from one repetition to the next. */
 struct note {
 	__u32 counter; /* of repetitions */
-	__u32 vary; /* another source port each time */
+	__u32 vary; /* another source port each time: enum order */
 	__u32 pad;
 	__u8 head[HEAD];
 	__u8 end[2];
 };
-
-/* As in measured.bpf.c: a permutation of the 16-bit numbers. */
-__inline __u16 mixed(__u32 counter)
-{
-	__u16 port = counter;
-
-	port ^= port >> 7;
-	port *= 0x2C1B;
-	port ^= port >> 9;
-	port *= 0x9E3D;
-	return port ^ port >> 8;
-}
 
 __inline bool restore(struct __sk_buff *skb)
 {
@@ -38,7 +27,7 @@ __inline bool restore(struct __sk_buff *skb)
 		return false;
 	__builtin_memcpy(start, note->head, HEAD);
 	if (note->vary)
-		*source_port = mixed(note->counter);
+		*source_port = port_of(note->counter, note->vary);
 	note->counter++;
 	return true;
 }

@@ -44,6 +44,12 @@ def tuple_told(outcome: Outcome) -> tuple[object, ...]:
     return *ends, *(int(event[name]) for name in ("protocol", "source_port", "destination_port"))
 
 
+def forget(host: Host) -> None:
+    """What was before says nothing of the next packet."""
+    for name in ("ct4", "ct6", "fragments"):
+        wipe(host.loaded.maps[name])
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_both_readings_agree(closed: Host, seed: int) -> None:
     """What policy does not allow never passes, what it allows does; each packet is told once, with its own ends and
@@ -52,8 +58,7 @@ def test_both_readings_agree(closed: Host, seed: int) -> None:
     draw = random.Random(seed)
     passed = 0
     for number in range(PACKETS):
-        for name in ("ct4", "ct6", "fragments"):
-            wipe(closed.loaded.maps[name])
+        forget(closed)
         frame = mutated(draw)
         outcome, flow = closed.sends("frontend", frame), read(frame)
         about = f"seed {seed}, packet {number}: {frame.hex()}"
@@ -108,8 +113,7 @@ def test_an_endpoint_is_given_only_what_policy_allows(closed: Host, seed: int, m
     draw = random.Random(seed)
     passed = 0
     for number in range(PACKETS):
-        for name in ("ct4", "ct6", "fragments"):
-            wipe(closed.loaded.maps[name])
+        forget(closed)
         frame = mutated(draw)
         outcome, flow = closed.gets("backend", frame, mark), read(frame)
         about = f"seed {seed}, packet {number}: {frame.hex()}"

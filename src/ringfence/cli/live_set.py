@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
 from ringfence.cli.connection import connect
 from ringfence.cli.session import Session
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, Labels
+from ringfence.policy.diff import union
 from ringfence.policy.manifest import ContainerPort, Namespace, Pod
 from ringfence.policy.parse import Parsed, Source, parse_documents
 from ringfence.policy.services import EndpointSlice, Service, SliceEndpoint
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from ringfence.api.shapes import EndpointShape, PolicyShape
 
 
-class _Balanced(TypedDict):
-    services: tuple[Service, ...]
-    slices: tuple[EndpointSlice, ...]
-
-
 def live_set(client: Client) -> Parsed:
     """What an agent has. Policies keep the file and line that they were written at; shadow policies are not in force.
 
@@ -37,6 +33,7 @@ def live_set(client: Client) -> Parsed:
     parsed = [parse_documents([_source(each)], strict=False) for each in policies]
     known = [(each, Labels.parse(each["labels"])) for each in client.endpoints()]
     known = [(each, labels) for each, labels in known if labels.namespace]
+    services, slices = _balanced(client.services())
     return Parsed(
         policies=tuple(policy for each in parsed for policy in each.policies),
         namespaces=tuple(_namespaces(labels for _, labels in known)),
@@ -45,7 +42,8 @@ def live_set(client: Client) -> Parsed:
         tests=(),
         warnings=(),
         passed_over={},
-        **_balanced(client.services()),
+        services=tuple(services),
+        slices=tuple(slices),
     )
 
 
@@ -60,20 +58,20 @@ def laid_over(live: Parsed, new: Parsed) -> Parsed:
     """The live set once new policies are applied to it: each in the place of the one with the same uid. Workloads are
     those that there are, whatever stands beside the policies.
     """
-    labelled = {each.name: each for each in (*live.namespaces, *new.namespaces)}
     return replace(
         live,
-        policies=tuple({each.uid: each for each in (*live.policies, *new.policies)}.values()),
-        namespaces=tuple(labelled.values()),
-        services=tuple({each.uid: each for each in (*live.services, *new.services)}.values()),
-        slices=tuple({each.uid: each for each in (*live.slices, *new.slices)}.values()),
+        policies=union(live.policies, new.policies, lambda each: each.uid),
+        namespaces=union(live.namespaces, new.namespaces, lambda each: each.name),
+        services=union(live.services, new.services, lambda each: each.uid),
+        slices=union(live.slices, new.slices, lambda each: each.uid),
         warnings=new.warnings,
     )
 
 
-def _balanced(found: Iterable[ServiceShape]) -> _Balanced:
+def _balanced(found: Iterable[ServiceShape]) -> tuple[list[Service], list[EndpointSlice]]:
     """The services as policies know them: by name, labels, selector and the addresses of slices."""
-    services, slices = [], []
+    services: list[Service] = []
+    slices: list[EndpointSlice] = []
     for each in found:
         namespace, name = each["name"].split("/")
         selector = tuple(each["selector"].items())
@@ -81,7 +79,7 @@ def _balanced(found: Iterable[ServiceShape]) -> _Balanced:
         for path, addresses in each["slices"].items():
             backends = tuple(SliceEndpoint((ip_address(address),)) for address in addresses)
             slices.append(EndpointSlice(namespace, path.partition("/")[2], name, backends, ()))
-    return {"services": tuple(services), "slices": tuple(slices)}
+    return services, slices
 
 
 def _source(policy: PolicyShape) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ringfence.policy.check_written import elements
 from ringfence.policy.findings import Finding, Kind, nearest
@@ -10,7 +11,7 @@ from ringfence.policy.rule import ServiceRef
 from ringfence.policy.service_set import ServiceSet
 from ringfence.policy.written import Written
 
-_FIELDS = ("toServices",)
+_FIELDS: Final = ("toServices",)
 
 
 def means_no_service(written: Written, services: ServiceSet) -> Iterator[Finding]:

@@ -69,9 +69,9 @@ def difference(
 
 def _worlds(old: Parsed, new: Parsed, settings: Settings) -> tuple[World, World]:
     """Both policy sets over the same parties, also those that only a selector speaks of."""
-    namespaces = _union(old.namespaces, new.namespaces, lambda each: each.name)
-    pods = _union(old.pods, new.pods, lambda each: each.path)
-    nodes = _union(old.nodes, new.nodes, lambda each: each.name)
+    namespaces = union(old.namespaces, new.namespaces, lambda each: each.name)
+    pods = union(old.pods, new.pods, lambda each: each.path)
+    nodes = union(old.nodes, new.nodes, lambda each: each.name)
     both = [replace(each, namespaces=namespaces, pods=pods, nodes=nodes) for each in (old, new)]
     plain = [build_world(parsed, entities(), settings) for parsed in both]
     known = {actor.labels for actor in plain[0].everyone()}
@@ -82,8 +82,10 @@ def _worlds(old: Parsed, new: Parsed, settings: Settings) -> tuple[World, World]
     return before, after
 
 
-def _union(old: Iterable[Named], new: Iterable[Named], key: Callable[[Named], str]) -> tuple[Named, ...]:
-    """In the order of their names, so that what is made up for them is the same in both worlds."""
+def union(old: Iterable[Named], new: Iterable[Named], key: Callable[[Named], str]) -> tuple[Named, ...]:
+    """All, the new in the place of the old with the same name, in the order of their names: what is made up for them is
+    then the same in both worlds.
+    """
     found = {key(each): each for each in (*old, *new)}
     return tuple(found[name] for name in sorted(found))
 

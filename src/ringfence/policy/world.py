@@ -90,6 +90,12 @@ class World:
     def groups(self) -> list[CidrGroup]:
         return [policy.group for policy in self.policies if policy.group is not None]
 
+    @property
+    def owners(self) -> Mapping[Address, str]:
+        """The actor that has each address; of several the first."""
+        everyone = reversed(list(self.actors.items()))
+        return {address: name for name, actor in everyone for address in actor.addresses}
+
     def actor(self, party: Party) -> Actor:
         """Raises KeyError for a party that the world was not built with and that is no pod of it."""
         return self.parties[party] if party in self.parties else self.actors[party.pod]

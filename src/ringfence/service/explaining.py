@@ -13,7 +13,6 @@ from ringfence.abi import Reason
 from ringfence.errors import BadInput
 from ringfence.identity.reserved import Reserved
 from ringfence.policy.evaluate import Oracle
-from ringfence.policy.explanation.ends import Places
 from ringfence.policy.explanation.explain import MOST_MISSES
 from ringfence.policy.explanation.who import Asked, explain_in, place_end, place_question
 from ringfence.policy.world import Actor, World
@@ -35,7 +34,6 @@ def explain_flow(
     source_port: int | None = None,
     *,
     most: int = MOST_MISSES,
-    places: Places | None = None,
 ) -> dict[str, Any]:
     """The answer as a document, with `service` None where none is meant. Raises as `explain_in`, and NotFound for a
     service that is not there.
@@ -43,7 +41,7 @@ def explain_flow(
     asking = place_end(world, source)
     asked = asked_service(world, asking, destination, traffic)
     if asked is None:
-        found = explain_in(world, source, destination, traffic, source_port, most=most, places=places)
+        found = explain_in(world, source, destination, traffic, source_port, most=most)
         return {**found, "service": None}
     version = asked.frontend.address.version if asked.frontend else 0
     if version and version not in {each.version for each in asking.addresses}:
@@ -54,7 +52,7 @@ def explain_flow(
     backends = _Backends(world, source, asked)
     shown = backends.shown
     to, at = backends.end(shown), backends.traffic(shown)
-    found = explain_in(world, source, to, at, source_port, most=most, places=places)
+    found = explain_in(world, source, to, at, source_port, most=most)
     told = [*found["notes"], *backends.notes(shown), *([_HOST] if asking.reserved is Reserved.HOST else [])]
     found["near_misses"] = [*backends.by_address(shown), *found["near_misses"]][:most]
     return {**found, "notes": told, "service": _service(asked, "", [backends.to_dict(each) for each in asked.backends])}
@@ -68,7 +66,7 @@ class _Backends:
         self._oracle = Oracle(world)
         self._source = source
         self._asked = asked
-        self._owners = {address: actor.name for actor in world.actors.values() for address in actor.addresses}
+        self._owners = world.owners
         self._allowed = {each: self._allows(self.end(each), self.traffic(each)) for each in asked.backends}
 
     @property

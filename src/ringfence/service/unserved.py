@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ringfence.abi import Reason
@@ -54,7 +54,7 @@ def _asked_ports(asked: AskedService) -> list[ServicePort]:
 
 
 def _of_slices(world: World, asked: AskedService, slices: list[EndpointSlice]) -> Iterator[Lack]:
-    owners = {address: actor.name for actor in world.actors.values() for address in actor.addresses}
+    owners = world.owners
     for found in slices:
         for endpoint in found.endpoints:
             for address in endpoint.addresses:
@@ -99,5 +99,5 @@ def _of_family(asked: AskedService, addresses: list[Address]) -> Iterator[Lack]:
         yield Lack(text, asked.service.origin)
 
 
-def _named(address: Address, owners: dict[Address, str]) -> str:
+def _named(address: Address, owners: Mapping[Address, str]) -> str:
     return f"{address} ({owners[address]})" if address in owners else str(address)

@@ -11,7 +11,6 @@ from ringfence.errors import BadInput, NotFound
 from ringfence.identity.prefixes import inside
 from ringfence.labels import DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS, Labels
 from ringfence.policy.case import PARTY_ENTITIES, Party, parse_party
-from ringfence.policy.explanation.ends import Places
 from ringfence.policy.explanation.explain import MOST_MISSES, Explainer, Question
 from ringfence.policy.findings import nearest
 from ringfence.policy.world import Actor, World, place_parties
@@ -115,7 +114,7 @@ def _seen(world: World, asked: Asked) -> tuple[Party, str]:
         address, labels = ip_address(asked.address) if asked.address else None, Labels.parse(asked.labels)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    owner = next((name for name, actor in world.actors.items() if address in actor.addresses), None)
+    owner = world.owners.get(address) if address is not None else None
     if owner is not None:
         return Party(pod=owner), ""
     if labels.namespace is not None:
@@ -143,9 +142,8 @@ def explain_in(
     source_port: int | None = None,
     *,
     most: int = MOST_MISSES,
-    places: Places | None = None,
 ) -> dict[str, Any]:
     """The whole answer as a document: both ends found, explained, with what has to be said of how it was read."""
     placed = place_question(world, source, destination, traffic, source_port)
-    explanation = Explainer(world, places).explain(placed.question, most)
+    explanation = Explainer(world).explain(placed.question, most)
     return {**explanation.to_dict(), "notes": list(placed.notes)}
