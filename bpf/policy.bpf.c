@@ -27,6 +27,9 @@
 #include "snat.h"
 #include "translate.h"
 
+#define MAX_PRIORITY_TAGS 4
+#define VLAN_ID_MASK 0x0FFF
+
 /* Types that no map names, so that the object's BTF has them. */
 struct abi_exports {
 	enum direction direction;
@@ -361,12 +364,28 @@ __inline int pass_or_drop_unparsed(struct __sk_buff *skb, struct packet *packet,
 	return drop_unjudged(packet, hook, result);
 }
 
+/* Linux takes VLAN 0 for no VLAN (802.1Q, 9.6: a priority tag) and gives the packet to this link's own stack; so it is
+ * judged as what the stack will see. 0, or the reason to drop: nobody means so many tags.
+ */
+__global int take_off_priority_tags(struct __sk_buff *skb)
+{
+	for (int tags = 0; tags < MAX_PRIORITY_TAGS; tags++) {
+		if (likely(!skb->vlan_present) || skb->vlan_tci & VLAN_ID_MASK)
+			return 0;
+		if (bpf_skb_vlan_pop(skb))
+			break;
+	}
+	return REASON_VLAN;
+}
+
 __inline int handle_incoming(struct __sk_buff *skb)
 {
 	struct hook hook = {.ifindex = skb->ifindex, .direction = DIRECTION_INGRESS, .uplink = true};
 	struct packet packet = {};
 	int result;
 
+	if (unlikely(take_off_priority_tags(skb)))
+		return drop_unjudged(&packet, &hook, REASON_VLAN);
 	result = parse_plain(skb, &packet) ? 0 : parse(skb, &packet);
 	if (unlikely(result))
 		return pass_or_drop_unparsed(skb, &packet, &hook, result);

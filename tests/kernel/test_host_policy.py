@@ -8,17 +8,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+from scapy.packet import Packet
 
 from ringfence.api.flow_shapes import FlowShape
 from ringfence.errors import BadInput
+from tests.bpf.host import ip
 from tests.kernel.agents import SOURCE, Agent
+from tests.kernel.test_evasion import on_the_wire
 from tests.kernel.test_uplink import SEEN, give_address
-from tests.kernel.world import UPLINK, WORLD_ADDRESSES, Node, Workload, owned_name
+from tests.kernel.world import UPLINK, WORLD_ADDRESSES, Node, Workload, ask, open_socket, owned_name
 
 ADMIN_PORT = 22
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -224,3 +230,36 @@ def test_without_an_uplink_a_warning_says_so(agent: Agent) -> None:
         (warning,) = api.apply_policies([("edge.yaml", POLICY)])["warnings"]
         assert "uplink" in warning["found"]
         assert any("uplink" in each for each in api.status()["warnings"])
+
+
+UDP_TOO = POLICY.replace('{port: "8080", protocol: TCP}', '{port: "8080"}')
+PRIORITY = [Dot1Q(vlan=0), Dot1Q(vlan=0, prio=5) / Dot1Q(vlan=0), Dot1AD(vlan=0) / Dot1Q(vlan=0)]
+
+
+@pytest.mark.parametrize("family", [0, 1])
+@pytest.mark.parametrize("tags", PRIORITY, ids=["one", "two", "802.1ad"])
+def test_a_priority_tag_is_no_way_past_the_nodes_policy(agent: Agent, family: int, tags: Packet) -> None:
+    """Linux takes VLAN 0 for no VLAN; so a datagram under such tags is judged as one without, and no further."""
+    agent.apply("edge.yaml", UDP_TOO)
+    world, address = world_of(agent), SEEN[family]
+    with ExitStack() as stack:
+        receivers = [
+            stack.enter_context(closing(agent.node.run(partial(open_socket, socket.SOCK_DGRAM, address, port))))
+            for port in (8080, 8081)
+        ]
+        wire = stack.enter_context(closing(world.run(on_the_wire)))
+        to = mac_of(agent.node.namespace, UPLINK)
+        for port in (8081, 8080):
+            layer = ip(WORLD_ADDRESSES[family], address)
+            wire.send(bytes(Ether(dst=to) / tags.copy() / layer / UDP(sport=5000, dport=port) / b"tagged"))
+        allowed, denied = receivers
+        # In order of sending: when this is here, the other is not on its way any more.
+        assert allowed.recv(16) == b"tagged"
+        denied.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            denied.recv(16)
+
+
+def mac_of(namespace: str, interface: str) -> str:
+    links = ask(lambda route: route.get_links(ifname=interface), namespace)
+    return str(links[0].get_attr("IFLA_ADDRESS"))
